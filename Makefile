@@ -1,0 +1,31 @@
+# make help lists the targets.
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup:           ## make .venv and build what the project needs
+	@tools/setup.sh
+
+dev:             # the same, with the test tools
+	@ASTRA_DEV=1 tools/setup.sh
+
+demo: setup      ## the whole loop: world, tour, map, mission from an unknown start (ASTRA_SEED picks start and goal)
+	@.venv/bin/astra demo --out out/demo --seed $${ASTRA_SEED:-0}
+
+lint: dev        ## ruff, mypy --strict, import layers
+	$(PY) -m ruff check src test launch tools
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+
+test: lint       ## lint, then every test (unit, ROS, one short mission)
+	$(PY) -m pytest test
+
+unit: dev        ## the quick tests only
+	$(PY) -m pytest test/unit -m "not slow"
+
+clean:           ## remove what was built; keeps .venv
+	rm -rf build out .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help setup dev demo lint test unit clean
