@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == chosen:
             importlib.import_module(f"astra.cli.{name}").configure(sub)
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO if os.environ.get("ASTRA_VERBOSE") else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    level = logging.INFO if os.environ.get("ASTRA_VERBOSE") else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     try:
         return int(args.run(args) or 0)
     except AstraError as error:

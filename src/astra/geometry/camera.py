@@ -80,17 +80,18 @@ class CameraModel:
             return rays
         r2 = (rays**2).sum(axis=1, keepdims=True)
         if self.distortion_model == "equidistant":
-            k = np.resize(np.array(self.distortion or (0.0,)), 4) if len(self.distortion) == 4 else np.zeros(4)
+            k1, k2, k3, k4 = (*self.distortion, 0.0, 0.0, 0.0, 0.0)[:4]
             r = np.sqrt(r2)
             theta = np.arctan(r)
             t2 = theta**2
-            scale = theta * (1 + t2 * (k[0] + t2 * (k[1] + t2 * (k[2] + t2 * k[3]))))
-            return rays * np.where(r > 1e-9, scale / np.maximum(r, 1e-9), 1.0)
+            scale = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
+            bent: FloatArray = rays * np.where(r > 1e-9, scale / np.maximum(r, 1e-9), 1.0)
+            return bent
         k1, k2, p1, p2, k3 = (*self.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
         x, y = rays[:, :1], rays[:, 1:]
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
         tangential = np.hstack([2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y])
-        return rays * radial + tangential
+        return np.asarray(rays * radial + tangential)
 
     def _undistort(self, distorted: FloatArray) -> FloatArray:
         # Newton on the two-dimensional distortion with a numerical Jacobian; fisheye starts from its closed-form angle.
@@ -104,14 +105,13 @@ class CameraModel:
             error = here - distorted
             if float(np.abs(error).max(initial=0.0)) < 1e-10:
                 break
-            ex = (self._distort(rays + [step, 0.0]) - here) / step
-            ey = (self._distort(rays + [0.0, step]) - here) / step
+            ex = (self._distort(rays + np.array([step, 0.0])) - here) / step
+            ey = (self._distort(rays + np.array([0.0, step])) - here) / step
             determinant = ex[:, 0] * ey[:, 1] - ex[:, 1] * ey[:, 0]
             determinant = np.where(np.abs(determinant) < 1e-12, 1e-12, determinant)
-            rays = rays - np.stack(
-                [(ey[:, 1] * error[:, 0] - ey[:, 0] * error[:, 1]) / determinant, (ex[:, 0] * error[:, 1] - ex[:, 1] * error[:, 0]) / determinant],
-                axis=1,
-            )
+            along_x = ey[:, 1] * error[:, 0] - ey[:, 0] * error[:, 1]
+            along_y = ex[:, 0] * error[:, 1] - ex[:, 1] * error[:, 0]
+            rays = rays - np.stack([along_x, along_y], axis=1) / determinant[:, None]
         return rays
 
     @staticmethod
@@ -141,6 +141,8 @@ class CameraModel:
             BadInputError: a key is missing, or a value is unusable; the message names it.
         """
         try:
+            if not isinstance(info["camera_matrix"], dict):
+                raise BadInputError(f"{where}: camera_matrix is not a mapping with `data`")
             k = [float(v) for v in info["camera_matrix"]["data"]]
             d = [float(v) for v in info.get("distortion_coefficients", {}).get("data", [])]
             model = str(info.get("distortion_model") or "plumb_bob")

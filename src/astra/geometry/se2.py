@@ -38,7 +38,8 @@ class Pose2:
         """Transform points (..., 2) from frame b to frame a."""
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         rotation = np.array([[c, -s], [s, c]])
-        return np.asarray(points, dtype=np.float64) @ rotation.T + np.array([self.x, self.y])
+        moved: FloatArray = np.asarray(points, dtype=np.float64) @ rotation.T + np.array([self.x, self.y])
+        return moved
 
     def distance_to(self, other: Pose2) -> float:
         """Euclidean distance between the two positions [m]."""

@@ -22,7 +22,7 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         if len(self.stamps_ns) != len(self.poses) or len(self.stamps_ns) == 0:
-            raise BadInputError(f"a trajectory needs as many stamps as poses and at least one, got {len(self.stamps_ns)} and {len(self.poses)}")
+            raise BadInputError(f"a trajectory needs one stamp a pose and at least one, got {len(self.stamps_ns)} and {len(self.poses)}")
         if np.any(np.diff(self.stamps_ns) <= 0):
             raise BadInputError("a trajectory's stamps must increase strictly")
 
@@ -73,7 +73,7 @@ class Trajectory:
                 raise BadInputError(f"{path}:{number}: not a TUM pose: {line.strip()!r}") from error
             if len(values) != 7 or not np.all(np.isfinite(values)) or not any(values[3:]):
                 raise BadInputError(f"{path}:{number}: a TUM pose has a stamp and seven finite numbers, found {line.strip()!r}")
-            planar = Pose3.from_quaternion(values[3:], values[:3]).pose2()
+            planar = Pose3.from_quaternion(np.array(values[3:]), np.array(values[:3])).pose2()
             stamps.append(stamp)
             poses.append((planar.x, planar.y, planar.yaw))
         if not stamps:
