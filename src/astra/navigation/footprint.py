@@ -87,8 +87,14 @@ class Footprint:
         return Footprint.polygon(radius_m / math.cos(math.pi / corners) * np.stack([np.cos(angles), np.sin(angles)], axis=1))
 
     def clearance(self, points_base: FloatArray) -> FloatArray:
-        """Signed distance [m] of points (..., 2) in base_link to the outline, negative inside; beyond a corner a lower bound."""
-        return cast(FloatArray, np.max(points_base @ self.normals.T - self.offsets, axis=-1))
+        """Signed distance [m] of points (..., 2) in base_link to the outline, negative inside."""
+        beyond = points_base @ self.normals.T - self.offsets
+        edges = np.roll(self.vertices, -1, axis=0) - self.vertices
+        lengths = np.linalg.norm(edges, axis=1)
+        along = points_base @ (edges / lengths[:, None]).T - np.sum(self.vertices * edges, axis=1) / lengths
+        overshoot = along - np.clip(along, 0.0, lengths)
+        inside = np.max(beyond, axis=-1)
+        return cast(FloatArray, np.where(inside <= 0.0, inside, np.min(np.hypot(beyond, overshoot), axis=-1)))
 
     def clearance_along(self, poses: FloatArray, points: FloatArray) -> FloatArray:
         """Clearance (K,) of the outline at each pose (K, 3) from the points (M, 2) of the same frame; +inf without points."""
