@@ -16,6 +16,7 @@ from astra.core.types import AnyArray, BoolArray, FloatArray, IntArray
 from astra.geometry.se2 import wrap_angle
 from astra.navigation.footprint import Footprint
 from astra.navigation.grid import LocalGrid
+from astra.navigation.polyline import densify, resample, with_headings
 from astra.navigation.protocols import LocalPath, LocalPlanError, LocalScene, NoLocalPath, Subgoal
 from astra.navigation.search import BLOCKED, GridGraph, SearchResult, cheapest_polyline, paint
 
@@ -71,7 +72,8 @@ class _Attempt:
         if self.start_distance_m >= full:
             return np.full(points.shape[:-1], full)
         away = np.hypot(points[..., 0] - self.start[0], points[..., 1] - self.start[1])
-        return np.minimum(full, self.start_distance_m - 1e-3 + 0.3 * away)
+        reduced: FloatArray = np.minimum(full, self.start_distance_m - 1e-3 + 0.3 * away)
+        return reduced
 
     def cost(self, distance: AnyArray, needed: AnyArray | float) -> AnyArray:
         """Cost per metre from the distance to obstacles; `BLOCKED` below what is needed."""
@@ -269,7 +271,7 @@ _DENSITY = 2
 
 def _thin(count: int, every: int) -> BoolArray:
     """Keep every n-th of `count` entries and both ends."""
-    keep = np.arange(count) % every == 0
+    keep: BoolArray = np.arange(count) % every == 0
     keep[0] = keep[-1] = True
     return keep
 
@@ -278,34 +280,3 @@ def _within(points: FloatArray, poses: FloatArray, reach_m: float) -> FloatArray
     """The points (M, 2) inside the poses' bounding box grown by `reach_m`."""
     low, high = poses[:, :2].min(axis=0) - reach_m, poses[:, :2].max(axis=0) + reach_m
     return points[np.all((points >= low) & (points <= high), axis=1)]
-
-
-def resample(line: FloatArray, step_m: float) -> FloatArray:
-    """The polyline (N, 2) at even steps of about `step_m`, with both ends."""
-    lengths = np.hypot(*np.diff(line, axis=0).T)
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
-    if along[-1] < 1e-6:
-        return line[[0, -1]].copy()
-    wanted = np.linspace(0.0, along[-1], max(2, round(along[-1] / step_m) + 1))
-    return np.stack([np.interp(wanted, along, line[:, k]) for k in range(2)], axis=1)
-
-
-def with_headings(line: FloatArray, start_yaw: float) -> FloatArray:
-    """Poses (N, 3) whose heading is the direction of travel; a path of no length keeps the start's."""
-    steps = np.diff(line, axis=0)
-    lengths = np.hypot(steps[:, 0], steps[:, 1])
-    if lengths.sum() < 1e-6:
-        headings = np.full(len(line), start_yaw)
-    else:
-        yaw = np.arctan2(steps[:, 1], steps[:, 0])
-        headings = np.concatenate([yaw, yaw[-1:]])
-    return np.concatenate([line, headings[:, None]], axis=1)
-
-
-def densify(poses: FloatArray) -> FloatArray:
-    """Poses with one more between each two, for checks that must not step over an obstacle."""
-    middle = poses[:-1].copy()
-    middle[:, :2] = 0.5 * (poses[:-1, :2] + poses[1:, :2])
-    out = np.empty((2 * len(poses) - 1, 3))
-    out[0::2], out[1::2] = poses, middle
-    return out
