@@ -1,0 +1,184 @@
+"""The base of every node: lifecycle with autostart, diagnostics, logging, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from astra.core.errors import AstraError
+from astra.ros import qos
+
+OK, WARN, ERROR, STALE = (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+class AstraLifecycleNode(LifecycleNode):
+    """A lifecycle node whose subclass fills four hooks; `autostart` (parameter) brings it up to active by itself.
+
+    on_setup: declare parameters, load models, create everything (configure). May raise `AstraError`.
+    on_start / on_stop: begin and end acting (activate, deactivate). on_teardown: free everything (cleanup, shutdown).
+    """
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        logging.getLogger("astra").addHandler(_RosLogHandler(self.get_logger()))
+        logging.getLogger("astra").setLevel(logging.INFO)
+        self.declare_parameter("autostart", True)
+        self.active = False
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._statuses: dict[str, DiagnosticStatus] = {}
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
+
+    def on_setup(self) -> None:
+        """Create what the node needs."""
+
+    def on_start(self) -> None:
+        """Begin to act."""
+
+    def on_stop(self) -> None:
+        """Cease to act."""
+
+    def on_teardown(self) -> None:
+        """Free what `on_setup` created."""
+
+    def now_ns(self) -> int:
+        """ROS time in nanoseconds (simulated where `use_sim_time` is set)."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def steady_ns(self) -> int:
+        """Steady time in nanoseconds, for watchdogs."""
+        return int(self.steady.now().nanoseconds)
+
+    def report(self, level: bytes, name: str, message: str, **values: object) -> None:
+        """Set one diagnostic; a change of level or message is also logged once."""
+        old = self._statuses.get(name)
+        status = DiagnosticStatus(level=level, name=f"{self.get_name()}: {name}", message=message, hardware_id=self.get_name())
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        self._statuses[name] = status
+        if old is None or old.level != level:
+            text = f"{name}: {message}"
+            if level == OK:
+                self.get_logger().info(text)
+            elif level == ERROR:
+                self.get_logger().error(text)
+            else:
+                self.get_logger().warning(text)
+
+    def autostart(self) -> None:
+        """Bring the node up to active if the `autostart` parameter says so."""
+        if self.get_parameter("autostart").value and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: configure."""
+        try:
+            self.on_setup()
+        except AstraError as error:
+            self.report(ERROR, "configuration", str(error))
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: activate."""
+        super().on_activate(state)
+        try:
+            self.on_start()
+        except AstraError as error:
+            self.report(ERROR, "activation", str(error))
+            return TransitionCallbackReturn.FAILURE
+        self.active = True
+        self.get_logger().info("active")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: deactivate."""
+        self.active = False
+        self.on_stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: cleanup."""
+        self.on_teardown()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: shutdown."""
+        if self.active:
+            self.active = False
+            self.on_stop()
+        self.on_teardown()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _publish_diagnostics(self) -> None:
+        level = OK if self.active else WARN
+        state = DiagnosticStatus(level=level, name=f"{self.get_name()}: state", message="active" if self.active else "not active")
+        state.hardware_id = self.get_name()
+        message = DiagnosticArray(status=[state, *self._statuses.values()])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def run(factory: Callable[[], AstraLifecycleNode]) -> int:
+    """Spin the node until SIGINT or SIGTERM on a single-threaded executor, then end it in order.
+
+    Returns:
+        The process's exit code: 0 after a signal, 2 if a parameter or file was refused.
+    """
+    rclpy.init(args=sys.argv)
+    signal.signal(signal.SIGTERM, lambda *_: rclpy.try_shutdown())
+    node: AstraLifecycleNode | None = None
+    executor = SingleThreadedExecutor()
+    try:
+        node = factory()
+        executor.add_node(node)
+        node.autostart()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except AstraError as error:
+        print(f"{node.get_name() if node else 'node'}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        if node is not None:
+            _finish(node, executor)
+        rclpy.try_shutdown()
+    return 0
+
+
+def _finish(node: AstraLifecycleNode, executor: SingleThreadedExecutor) -> None:
+    """Stop acting before anything is destroyed; a robot must not keep its last command."""
+    try:
+        if node.active:
+            node.active = False
+            node.on_stop()
+        node.on_teardown()
+    finally:
+        executor.remove_node(node)
+        node.destroy_node()
+
+
+class _RosLogHandler(logging.Handler):
+    """Forwards Python's log records of `astra` to the node's logger."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
