@@ -1,0 +1,39 @@
+"""Recorded drives, photo folders and videos through one interface; writing drives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from astra.core.errors import BadInputError
+from astra.datasets.drive import Drive, open_drive
+from astra.datasets.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ImageTour
+from astra.datasets.writer import DriveWriter
+from astra.geometry import CameraModel
+
+__all__ = ["Drive", "DriveWriter", "ImageTour", "open_drive", "open_source"]
+
+BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+
+
+def open_source(path: Path, camera: Path | None = None) -> Drive | ImageTour:
+    """Open whatever a tour may be: a rosbag2 folder or file, a folder of photos, a video file.
+
+    Args:
+        path: the source.
+        camera: `camera.yaml` for photos, videos and bags without camera_info.
+
+    Raises:
+        BadInputError: the source is none of these, or it cannot be read.
+    """
+    model = CameraModel.load(camera) if camera else None
+    if not path.exists():
+        raise BadInputError(f"{path} does not exist")
+    if path.suffix in BAG_SUFFIXES or (path / "metadata.yaml").is_file():
+        return Drive(path, camera=model)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return ImageTour(path, model)
+    if path.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+        return ImageTour(path, model)
+    if path.is_dir() and any(p.suffix in BAG_SUFFIXES for p in path.iterdir()):
+        return Drive(path, camera=model)
+    raise BadInputError(f"{path} is neither a bag ({', '.join(BAG_SUFFIXES)}), a video ({', '.join(VIDEO_SUFFIXES)}) nor a folder of images")

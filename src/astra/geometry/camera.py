@@ -152,7 +152,7 @@ class CameraModel:
                 model = "plumb_bob"
             if len(k) != 9:
                 raise BadInputError(f"{where}: camera_matrix has {len(k)} entries, 9 are needed")
-            return CameraModel(int(info["image_width"]), int(info["image_height"]), k[0], k[4], k[2], k[5], model, tuple(d))
+            return CameraModel(int(info["image_width"]), int(info["image_height"]), k[0], k[4], k[2], k[5], model, tuple(d) if any(d) else ())
         except KeyError as error:
             raise BadInputError(f"{where}: {error.args[0]} is missing") from error
         except (TypeError, ValueError) as error:

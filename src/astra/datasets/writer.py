@@ -1,0 +1,151 @@
+"""Write a drive as a standard rosbag2 (MCAP) that any ROS 2 tool reads; no ROS needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from astra.core.errors import BadInputError
+from astra.core.types import CameraFrame, ImuSample, LaserScan, WheelTwist
+from astra.geometry import CameraModel, CameraRig, Pose2, Pose3
+
+JPEG_QUALITY = 92
+
+
+class DriveWriter:
+    """A context manager that records one drive to the folder `path` (metadata.yaml and one .mcap).
+
+    Args:
+        path: a folder that does not exist yet.
+        rig: the cameras; written to /tf_static and to each camera's camera_info.
+        lidar: pose of the scanner on the base, or None without one.
+        imu: pose of the IMU on the base.
+        truth: whether `/ground_truth/odom` is recorded too.
+    """
+
+    def __init__(self, path: Path, rig: CameraRig, *, lidar: Pose3 | None = None, imu: Pose3 | None = None, truth: bool = False) -> None:
+        from rosbags.rosbag2 import StoragePlugin, Writer
+        from rosbags.typesys import Stores, get_typestore
+
+        if path.exists():
+            raise BadInputError(f"{path} exists already; a drive is never overwritten")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._rig, self._truth = rig, truth
+        self._frames: dict[tuple[str, str], Pose3] = {("base_link", f"{c.name}_optical_frame"): c.base_from_cam for c in rig.cameras}
+        if lidar is not None:
+            self._frames["base_link", "lidar"] = lidar
+        self._frames["base_link", "imu_link"] = imu or Pose3()
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._types = self._store.types
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._connections: dict[str, Any] = {}
+        self._static_written = False
+
+    def __enter__(self) -> DriveWriter:
+        self._writer.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._writer.close()
+
+    def write_frame(self, frame: CameraFrame) -> None:
+        """Write one image (JPEG) and its camera_info."""
+        self._write_static(frame.stamp_ns)
+        name = f"{frame.camera}_optical_frame"
+        ok, jpeg = cv2.imencode(".jpg", frame.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not ok:
+            raise BadInputError(f"a frame of camera {frame.camera!r} with shape {frame.rgb.shape} cannot be encoded")
+        header = self._header(frame.stamp_ns, name)
+        kind, pixels = "rgb8; jpeg compressed bgr8", np.asarray(jpeg).ravel()
+        self._put(f"/{frame.camera}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", frame.stamp_ns, header=header, format=kind, data=pixels)
+        self._put(f"/{frame.camera}/camera_info", "sensor_msgs/msg/CameraInfo", frame.stamp_ns, **self._info(self._rig[frame.camera].model, header))
+
+    def write_imu(self, sample: ImuSample) -> None:
+        """Write one IMU reading."""
+        self._write_static(sample.stamp_ns)
+        unknown = np.array([-1.0, *[0.0] * 8])
+        self._put(
+            "/imu", "sensor_msgs/msg/Imu", sample.stamp_ns, header=self._header(sample.stamp_ns, "imu_link"), orientation=self._quaternion(Pose3()),
+            orientation_covariance=unknown, angular_velocity=self._vector(sample.angular_velocity), angular_velocity_covariance=np.zeros(9),
+            linear_acceleration=self._vector(sample.linear_acceleration), linear_acceleration_covariance=np.zeros(9),
+        )  # fmt: skip
+
+    def write_wheel(self, twist: WheelTwist) -> None:
+        """Write one wheel odometry reading; its pose is zero, only the twist counts."""
+        self._odometry("/wheel/odometry", twist.stamp_ns, "wheel_odom", Pose2(), twist.linear_mps, twist.angular_radps)
+
+    def write_scan(self, scan: LaserScan) -> None:
+        """Write one lidar scan."""
+        self._write_static(scan.stamp_ns)
+        self._put(
+            "/scan", "sensor_msgs/msg/LaserScan", scan.stamp_ns, header=self._header(scan.stamp_ns, scan.frame), angle_min=scan.angle_min_rad,
+            angle_max=scan.angle_min_rad + scan.angle_increment_rad * (len(scan.ranges) - 1), angle_increment=scan.angle_increment_rad, time_increment=0.0,
+            scan_time=0.1, range_min=scan.range_min_m, range_max=scan.range_max_m, ranges=scan.ranges.astype(np.float32), intensities=np.zeros(0, np.float32),
+        )  # fmt: skip
+
+    def write_truth(self, stamp_ns: int, world_from_base: Pose2, linear_mps: float, angular_radps: float) -> None:
+        """Write the simulator's truth, for evaluation; dropped unless the writer was made with `truth`."""
+        if self._truth:
+            self._odometry("/ground_truth/odom", stamp_ns, "world", world_from_base, linear_mps, angular_radps)
+
+    def _odometry(self, topic: str, stamp_ns: int, frame: str, pose: Pose2, linear_mps: float, angular_radps: float) -> None:
+        self._write_static(stamp_ns)
+        t = self._types
+        lifted = Pose3.from_pose2(pose)
+        posed = t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=pose.x, y=pose.y, z=0.0), orientation=self._quaternion(lifted))
+        twist = t["geometry_msgs/msg/Twist"](linear=self._vector(np.array([linear_mps, 0.0, 0.0])), angular=self._vector(np.array([0.0, 0.0, angular_radps])))
+        self._put(
+            topic, "nav_msgs/msg/Odometry", stamp_ns, header=self._header(stamp_ns, frame), child_frame_id="base_link",
+            pose=t["geometry_msgs/msg/PoseWithCovariance"](pose=posed, covariance=np.zeros(36)),
+            twist=t["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=np.zeros(36)),
+        )  # fmt: skip
+
+    def _write_static(self, stamp_ns: int) -> None:
+        if self._static_written:
+            return
+        self._static_written = True
+        t = self._types
+        transforms = [
+            t["geometry_msgs/msg/TransformStamped"](
+                header=self._header(stamp_ns, parent), child_frame_id=child,
+                transform=t["geometry_msgs/msg/Transform"](translation=self._vector(pose.translation), rotation=self._quaternion(pose)),
+            )
+            for (parent, child), pose in self._frames.items()
+        ]  # fmt: skip
+        self._put("/tf_static", "tf2_msgs/msg/TFMessage", stamp_ns, transforms=transforms)
+
+    def _put(self, topic: str, kind: str, stamp_ns: int, **fields: Any) -> None:
+        if topic not in self._connections:
+            from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+            forever = QosTime(9223372036, 854775807)
+            durability = QosDurability.TRANSIENT_LOCAL if topic == "/tf_static" else QosDurability.VOLATILE
+            qos = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, durability, forever, forever, QosLiveliness.AUTOMATIC, forever, False)
+            self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._store, offered_qos_profiles=[qos])
+        message = self._types[kind](**fields)
+        self._writer.write(self._connections[topic], stamp_ns, self._store.serialize_cdr(message, kind))
+
+    def _header(self, stamp_ns: int, frame: str) -> Any:
+        stamp = self._types["builtin_interfaces/msg/Time"](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+        return self._types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame)
+
+    def _vector(self, values: Any) -> Any:
+        return self._types["geometry_msgs/msg/Vector3"](x=float(values[0]), y=float(values[1]), z=float(values[2]))
+
+    def _quaternion(self, pose: Pose3) -> Any:
+        x, y, z, w = (float(v) for v in pose.quaternion_xyzw())
+        return self._types["geometry_msgs/msg/Quaternion"](x=x, y=y, z=z, w=w)
+
+    def _info(self, model: CameraModel, header: Any) -> dict[str, Any]:
+        info = model.to_camera_info()
+        k = np.array(info["camera_matrix"]["data"])
+        roi = self._types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+        p = np.hstack([k.reshape(3, 3), np.zeros((3, 1))]).ravel()
+        return {
+            "header": header, "height": model.height, "width": model.width, "distortion_model": model.distortion_model,
+            "d": np.array(info["distortion_coefficients"]["data"]), "k": k, "r": np.eye(3).ravel(), "p": p, "binning_x": 0, "binning_y": 0, "roi": roi,
+        }  # fmt: skip
