@@ -1,0 +1,136 @@
+"""Coarse localization (paper 3.1.2): which nodes look like this, and which of the map's landmarks are in sight."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from astra.core.config import require
+from astra.core.types import Float32Array, FloatArray, IntArray
+from astra.geometry import Pose2
+from astra.global_model.backends.protocol import DetectedLandmark
+from astra.global_model.types import Evidence
+from astra.perception.text import normalise_text
+from astra.topomap.features import MapFeatures
+from astra.topomap.queries import MapIndex
+from astra.topomap.types import Landmark
+
+
+@dataclass(frozen=True, slots=True)
+class CoarseConfig:
+    """How many candidates go on to the fine stage and what counts as the same text."""
+
+    candidates: int = 12  # nodes that go on
+    views_per_image: int = 40  # best map views of each query image that vote for their nodes
+    min_text_similarity: float = 0.80  # of letters and digits, 0..1
+    landmark_weight: float = 0.5  # of a matched landmark's vote, relative to one image's place vote
+
+    def __post_init__(self) -> None:
+        require(self.candidates >= 1, "candidates", self.candidates, "≥ 1")
+        require(self.views_per_image >= 1, "views_per_image", self.views_per_image, "≥ 1")
+        require(0.0 < self.min_text_similarity <= 1.0, "min_text_similarity", self.min_text_similarity, "in (0, 1]")
+        require(self.landmark_weight >= 0.0, "landmark_weight", self.landmark_weight, "≥ 0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaceVotes:
+    """How alike the query's images and the map's views are.
+
+    similarity: (Q, V) float32 cosine. node_scores: (N,), rows as in `MapIndex.node_ids`, in units of one image's full vote.
+    """
+
+    similarity: Float32Array
+    node_scores: FloatArray
+
+
+class PlaceRetrieval:
+    """Ranks nodes by the likeness of their views to the query's images, whichever camera took them."""
+
+    def __init__(self, index: MapIndex, features: MapFeatures, config: CoarseConfig) -> None:
+        self.config = config
+        self._place: Float32Array = np.asarray(features.place, dtype=np.float32)
+        rows = {int(node_id): row for row, node_id in enumerate(index.node_ids)}
+        self._row_of_view: IntArray = np.array([rows[index.node_of_view(int(v)).id] for v in features.view_ids], dtype=np.int64)
+        self._nodes = len(index.node_ids)
+        # Likeness that any two views of this map share: only what exceeds it speaks for a place.
+        sample = self._place[:: max(1, len(self._place) // 256)]
+        self._background = float(np.median(sample @ sample.T)) if len(sample) > 1 else 0.0
+
+    def vote(self, descriptors: Float32Array) -> PlaceVotes:
+        """Votes of query descriptors (Q, D): each image gives every node the likeness of its best view, above the map's background."""
+        similarity = descriptors @ self._place.T
+        scores = np.zeros(self._nodes)
+        for row in similarity:
+            count = min(self.config.views_per_image, len(row))
+            best = np.argpartition(-row, count - 1)[:count]
+            votes = np.zeros(self._nodes)
+            np.maximum.at(votes, self._row_of_view[best], (row[best] - self._background) / max(1e-6, 1.0 - self._background))
+            scores += np.maximum(votes, 0.0)
+        return PlaceVotes(similarity, scores)
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarkMatch:
+    """A detection in query image `view` that reads like a landmark of the map."""
+
+    landmark_id: int
+    view: int
+    detection: DetectedLandmark
+    similarity: float
+
+    def evidence(self, why: str) -> Evidence:
+        """The record of this match."""
+        return Evidence(self.landmark_id, self.detection.label, why)
+
+
+def match_landmarks(
+    detections: Sequence[Sequence[DetectedLandmark]], landmarks: Iterable[Landmark], config: CoarseConfig
+) -> tuple[LandmarkMatch, ...]:
+    """All pairs of a detection (per query image) and a landmark whose labels agree, best first."""
+    known = [(landmark.id, landmark.is_text, normalise_text(landmark.label)) for landmark in landmarks]
+    matches = []
+    for view, found in enumerate(detections):
+        for detection in found:
+            label = normalise_text(detection.label)
+            for landmark_id, is_text, other in known:
+                if is_text != detection.is_text:
+                    continue
+                similarity = text_similarity(label, other)
+                if similarity >= config.min_text_similarity:
+                    matches.append(LandmarkMatch(landmark_id, view, detection, similarity))
+    return tuple(sorted(matches, key=lambda m: (-m.similarity, m.landmark_id)))
+
+
+def text_similarity(a: str, b: str) -> float:
+    """Share of letters and digits in common, 0..1, of two normalised texts; texts whose digits differ name different things: 0."""
+    a, b = a.replace(" ", ""), b.replace(" ", "")
+    if not a or not b:
+        return 0.0
+    if [c for c in a if c.isdigit()] != [c for c in b if c.isdigit()]:
+        return 0.0
+    return 1.0 if a == b else difflib.SequenceMatcher(None, a, b, autojunk=False).ratio()
+
+
+def rank_nodes(
+    index: MapIndex, votes: PlaceVotes, matches: Sequence[LandmarkMatch], near: Pose2 | None, near_radius_m: float, config: CoarseConfig
+) -> tuple[tuple[int, float], ...]:
+    """Nodes with their scores, best first: place votes, plus votes of landmarks they see, plus the nodes nearest to the hint."""
+    scores = votes.node_scores.copy()
+    row = {int(node_id): i for i, node_id in enumerate(index.node_ids)}
+    best: dict[int, float] = {}
+    for match in matches:
+        best[match.landmark_id] = max(best.get(match.landmark_id, 0.0), match.similarity)
+    for landmark_id, similarity in best.items():
+        seers = index.map.landmarks[landmark_id].node_ids
+        for node_id in seers:
+            scores[row[node_id]] += config.landmark_weight * similarity / math.sqrt(len(seers))
+    order = np.argsort(-scores, kind="stable")
+    chosen = [int(i) for i in order[: config.candidates] if scores[i] > 0.0]
+    if near is not None:
+        close = [row[node_id] for node_id in index.nodes_within(near.x, near.y, near_radius_m)[: config.candidates // 2]]
+        chosen = list(dict.fromkeys(close + chosen))[: config.candidates + len(close)]
+    return tuple((int(index.node_ids[i]), float(scores[i])) for i in chosen)
