@@ -88,7 +88,7 @@ class Drive:
         wheel = self.wheel()
         return integrate(wheel, self.imu()) if wheel else None
 
-    def base_from_frame(self, frame: str) -> Pose3:
+    def base_from_sensor(self, frame: str) -> Pose3:
         """Where a sensor frame sits on the base, by /tf_static (identity if unknown)."""
         return _base_from(frame, self._static_transforms())
 

@@ -44,7 +44,7 @@ class ImageTour:
         """No lidar."""
         return ()
 
-    def base_from_frame(self, frame: str) -> Pose3:
+    def base_from_sensor(self, frame: str) -> Pose3:
         """The camera is the base."""
         return Pose3()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -67,17 +68,15 @@ class LatestWorker(Generic[Job, Result]):
                 assert self._job is not None
                 (job,), self._job, self._busy = self._job, None, True
             try:
-                result = self._function(job)
-                done: Callable[[], None] = lambda result=result: self._on_result(result)  # type: ignore[misc]
+                done: Callable[[], None] = partial(self._on_result, self._function(job))
             except Exception as error:
                 LOG.debug("job failed", exc_info=True)
-                done = lambda error=error: self._on_error(error)  # type: ignore[misc]
+                done = partial(self._on_error, error)
             with self._condition:
                 self._busy = False
-                if self._closed:
-                    return
                 self._done.append(done)
-            self._guard.trigger()
+                if not self._closed:
+                    self._guard.trigger()
 
     def _deliver(self) -> None:
         with self._condition:

@@ -45,7 +45,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert drive.imu()[2].angular_velocity[2] == 0.5
     assert drive.wheel()[3] == WheelTwist(1_300_000_000, 0.3, 0.5)
     assert drive.scans()[0].ranges.tolist() == [1.0, math.inf, 2.0]
-    np.testing.assert_allclose(drive.base_from_frame("lidar").translation, [0, 0, 0.2])
+    np.testing.assert_allclose(drive.base_from_sensor("lidar").translation, [0, 0, 0.2])
     truth = drive.truth()
     assert truth is not None
     assert truth.poses[4, 0] == pytest.approx(0.4)
