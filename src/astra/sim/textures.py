@@ -1,0 +1,136 @@
+"""Procedural surfaces without repetition: every wall, floor, poster and sign is painted for its own place.
+
+Repeating textures make structure from motion wrong in a way that its own figures do not show, so nothing here tiles.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from astra.core.types import Float32Array, UInt8Array
+
+Colour = tuple[float, float, float]
+
+
+def fractal(height: int, width: int, rng: np.random.Generator, coarsest_px: float, finest_px: float = 2.0, fall: float = 0.8) -> Float32Array:
+    """Zero-mean noise (height, width) with octaves from `coarsest_px` to `finest_px`, unit standard deviation."""
+    import cv2
+
+    out = np.zeros((height, width), np.float32)
+    step, amplitude = coarsest_px, 1.0
+    while step >= finest_px:
+        grid = rng.standard_normal((max(2, round(height / step) + 1), max(2, round(width / step) + 1))).astype(np.float32)
+        out += amplitude * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+        step, amplitude = step / 2.0, amplitude * fall
+    return out / max(float(out.std()), 1e-6)
+
+
+def surface(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, marks_per_m2: float = 30.0) -> UInt8Array:
+    """Plaster, carpet or board of one colour: multi-scale shading, stains, scuffs and specks; (H, W, 3) RGB."""
+    h, w = max(4, round(height_m * px_per_m)), max(4, round(width_m * px_per_m))
+    shade = fractal(h, w, rng, px_per_m * 0.8)
+    tint = fractal(h, w, rng, px_per_m * 1.5, px_per_m * 0.1)
+    image = np.empty((h, w, 3), np.float32)
+    base = np.asarray(colour, np.float32)
+    for k, lean in enumerate((0.03, 0.0, -0.03)):
+        image[..., k] = base[k] * (1.0 + 0.10 * shade + lean * tint)
+    _marks(image, rng, round(width_m * height_m * marks_per_m2), px_per_m)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def planks(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float) -> UInt8Array:
+    """A floor of boards of uneven length and tone, with grain and scuffs; (H, W, 3) RGB."""
+    image = surface(width_m, height_m, colour, rng, px_per_m, 12.0).astype(np.float32)
+    h, w = image.shape[:2]
+    board = max(3, round(0.16 * px_per_m))
+    for y in range(0, h, board):
+        x = 0
+        while x < w:
+            length = max(4, round(float(rng.uniform(0.35, 1.6)) * px_per_m))
+            image[y : y + board, x : x + length] *= float(rng.uniform(0.75, 1.2))
+            image[y : y + board, x : x + 1] *= 0.6
+            x += length
+        image[y : y + 1] *= 0.65
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def tiles(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, tile_m: float = 0.6) -> UInt8Array:
+    """Ceiling or floor tiles: the joints are regular, the face of each tile is its own; (H, W, 3) RGB."""
+    image = surface(width_m, height_m, colour, rng, px_per_m, 18.0).astype(np.float32)
+    h, w = image.shape[:2]
+    step = tile_m * px_per_m
+    for j in range(int(h / step) + 1):
+        for i in range(int(w / step) + 1):
+            y, x = round(j * step), round(i * step)
+            image[y : round((j + 1) * step), x : round((i + 1) * step)] *= float(rng.uniform(0.85, 1.12))
+            image[y : y + 1, x : round((i + 1) * step)] *= 0.75
+            image[y : round((j + 1) * step), x : x + 1] *= 0.75
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def poster(width_m: float, height_m: float, rng: np.random.Generator, px_per_m: float) -> UInt8Array:
+    """An abstract print: overlapping shapes in strong colours over a fractal sky, framed, no letters; (H, W, 3) RGB."""
+    import cv2
+
+    h, w = round(height_m * px_per_m), round(width_m * px_per_m)
+    field = fractal(h, w, rng, px_per_m * 0.3)
+    low, high = rng.uniform(20, 130, 3), rng.uniform(120, 250, 3)
+    image = (low + (high - low) * np.clip(0.5 + 0.25 * field, 0, 1)[..., None]).astype(np.uint8)
+    for _ in range(int(rng.integers(35, 60))):
+        c = tuple(int(v) for v in rng.integers(0, 255, 3))
+        x, y = int(rng.integers(0, w)), int(rng.integers(0, h))
+        size = max(2, int(rng.gamma(2.0, 0.03 * min(w, h))))
+        kind = int(rng.integers(0, 4))
+        if kind == 0:
+            cv2.circle(image, (x, y), size, c, -1 if rng.random() < 0.6 else 2, cv2.LINE_AA)
+        elif kind == 1:
+            cv2.rectangle(image, (x, y), (x + size * 2, y + size), c, -1)
+        elif kind == 2:
+            corners = (np.array([x, y]) + rng.integers(-2 * size, 2 * size + 1, (3, 2))).astype(np.int32)
+            cv2.fillPoly(image, [corners], c, cv2.LINE_AA)
+        else:
+            cv2.line(image, (x, y), (x + int(rng.integers(-4, 5)) * size, y + int(rng.integers(-4, 5)) * size), c, 2, cv2.LINE_AA)
+    frame = max(2, round(0.02 * px_per_m))
+    cv2.rectangle(image, (0, 0), (w - 1, h - 1), tuple(int(v) for v in rng.integers(0, 90, 3)), frame)
+    return image
+
+
+def sign_width_m(text: str, letter_m: float) -> float:
+    """Width of the board for `text` in capitals of height `letter_m`."""
+    return sign(text, letter_m, 100.0, (0, 0, 0), (0, 0, 0)).shape[1] / 100.0
+
+
+def sign(text: str, letter_m: float, px_per_m: float, board: Colour, ink: Colour) -> UInt8Array:
+    """A sign whose capitals are `letter_m` high; (H, W, 3) RGB, H = 1.9 letters."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    capital = 0.71  # of the em, Aileron
+    size = letter_m * px_per_m / capital
+    font = ImageFont.load_default(size=size)
+    stroke = max(0, round(0.035 * size))
+    left, top, right, bottom = font.getbbox(text, stroke_width=stroke, anchor="ls")
+    height = round(1.9 * letter_m * px_per_m)
+    width = round(right - left + 1.0 * letter_m * px_per_m)
+    image = Image.new("RGB", (width, height), tuple(int(v) for v in board))
+    draw = ImageDraw.Draw(image)
+    origin = ((width - (right - left)) / 2 - left, (height + letter_m * px_per_m) / 2)
+    draw.text(origin, text, font=font, fill=tuple(int(v) for v in ink), stroke_width=stroke, anchor="ls")
+    draw.rectangle((0, 0, width - 1, height - 1), outline=tuple(int(v) for v in ink), width=max(1, round(0.012 * px_per_m)))
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _marks(image: Float32Array, rng: np.random.Generator, count: int, px_per_m: float) -> None:
+    import cv2
+
+    h, w = image.shape[:2]
+    for _ in range(count):
+        x, y = int(rng.integers(0, w)), int(rng.integers(0, h))
+        gain = float(rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.15, 1.45)]))
+        colour = tuple(float(v) for v in np.clip(image[y, x] * gain * rng.uniform(0.85, 1.15, 3), 0, 255))
+        size = max(1, round(float(rng.gamma(1.5, 0.018)) * px_per_m))
+        if rng.random() < 0.6:
+            axes = (size, max(1, round(size * float(rng.uniform(0.3, 1.0)))))
+            cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        else:
+            dx, dy = (int(v) for v in rng.integers(-4 * size, 4 * size + 1, 2))
+            cv2.line(image, (x, y), (x + dx, y + dy), colour, max(1, size // 4), cv2.LINE_AA)
