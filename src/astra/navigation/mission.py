@@ -1,0 +1,730 @@
+"""The mission: from an instruction to "arrived", as a state machine that knows no ROS.
+
+The node feeds it events and carries out its commands. Every state is left after a bounded time, so that a mission always ends with a code.
+The goal is looked up before the robot moves: an instruction that means nothing on this map causes no motion at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, StrEnum
+
+import numpy as np
+
+from astra.core.config import require
+from astra.core.types import FloatArray
+from astra.geometry import Pose2
+from astra.navigation.polyline import RouteProgress
+from astra.navigation.protocols import GoalPlace
+from astra.navigation.recovery import Recovery, RecoveryConfig, RecoveryLadder, turn_between
+
+
+class Phase(IntEnum):
+    """What a person is told; the numbers are those of the action's feedback."""
+
+    LOCALIZING = 0
+    LOOKING_AROUND = 1
+    FINDING_GOAL = 2
+    PLANNING = 3
+    DRIVING = 4
+    RECOVERING = 5
+    ARRIVING = 6
+
+
+class Code(IntEnum):
+    """Why a mission ended; the numbers are those of the action's result."""
+
+    NONE = 0
+    BAD_GOAL = 1
+    NO_MAP = 2
+    NOT_FOUND = 3
+    AMBIGUOUS = 4
+    LOST = 5
+    NO_ROUTE = 6
+    BLOCKED = 7
+    SENSORS_STALE = 8
+    CONTROLLER_FAILED = 9
+    TIMED_OUT = 10
+    PREEMPTED = 11
+    UNKNOWN = 99
+
+
+class Ending(StrEnum):
+    """How the action ends."""
+
+    SUCCEEDED = "succeeded"
+    ABORTED = "aborted"
+    CANCELED = "canceled"
+
+
+class Fix(StrEnum):
+    """How well the robot knows where it is."""
+
+    LOST = "lost"  # there is no map→odom to trust
+    AGEING = "ageing"  # there was one, but nobody keeps it up: driving on is dead reckoning
+    GOOD = "good"
+
+
+# --- events: what happened ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The state of affairs, several times a second. `pose` is map_from_base; `stale` names inputs too old to move on."""
+
+    now_s: float
+    pose: Pose2 | None = None
+    fix: Fix = Fix.LOST
+    localizer_alive: bool = True
+    stale: tuple[str, ...] = ()
+    gap_rad: float | None = None  # heading of the widest gap, relative to the robot
+    driven_m: float = 0.0  # odometer
+
+
+@dataclass(frozen=True, slots=True)
+class MapReady:
+    """The graph was received."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapMissing:
+    """There is no graph; `final` if waiting does not help."""
+
+    message: str
+    final: bool = False
+
+
+class Search(StrEnum):
+    """How a goal search ended."""
+
+    FOUND = "found"
+    AMBIGUOUS = "ambiguous"
+    NOT_FOUND = "not_found"
+    UNAVAILABLE = "unavailable"  # nobody answered
+    REFUSED = "refused"  # the request itself is bad
+
+
+@dataclass(frozen=True, slots=True)
+class GoalSearched:
+    """The answer to `FindGoal`, candidates best first."""
+
+    outcome: Search
+    places: tuple[GoalPlace, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RouteReady:
+    """The answer to `PlanRoute`: `polyline` (K, 2) in the map frame."""
+
+    polyline: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """The answer to `PlanRoute` if there is none."""
+
+    message: str
+
+
+class Motion(StrEnum):
+    """How a motion ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNAVAILABLE = "unavailable"  # no server, or it died
+
+
+@dataclass(frozen=True, slots=True)
+class FollowEnded:
+    """`FollowRoute` came to an end by itself."""
+
+    outcome: Motion
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BehaviorEnded:
+    """`Spin` or `BackUp` came to an end by itself."""
+
+    outcome: Motion
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody wants the mission to end: a cancel, or (`preempted`) a newer goal."""
+
+    preempted: bool = False
+
+
+Event = Tick | MapReady | MapMissing | GoalSearched | RouteReady | NoRoute | FollowEnded | BehaviorEnded | Stop
+
+# --- commands: what to do -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FetchMap:
+    """Get the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindGoal:
+    """Look the instruction up, outwards from `near` if given."""
+
+    near: Pose2 | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRoute:
+    """Plan from `start` to `goal` around the points `blocked` [m, map frame]."""
+
+    start: Pose2
+    goal: Pose2
+    blocked: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowRoute:
+    """Drive along `polyline` (K, 2), map frame, to `goal`."""
+
+    polyline: FloatArray
+    goal: Pose2
+
+
+@dataclass(frozen=True, slots=True)
+class Spin:
+    """Turn on the spot."""
+
+    angle_rad: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackUp:
+    """Drive straight back."""
+
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """End whatever motion is going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The mission is over."""
+
+    ending: Ending
+    code: Code
+    message: str
+
+
+Command = FetchMap | FindGoal | PlanRoute | FollowRoute | Spin | BackUp | Halt | Finish
+
+# --------------------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MissionConfig:
+    """Limits of a mission. Times run on the mission's clock, which stands still while the simulation does."""
+
+    timeout_s: float = 900.0  # whole mission
+    map_wait_s: float = 60.0  # for the graph
+    search_timeout_s: float = 20.0  # for one answer to a goal search
+    search_attempts: int = 4
+    look_after_s: float = 5.0  # stand this long before looking around
+    look_step_rad: float = math.pi / 4.0
+    look_pause_s: float = 3.0  # stand after each step: a sharp image and its evaluation
+    look_turns: float = 2.0  # full turns before the robot admits that it is lost
+    localizer_wait_s: float = 120.0  # for a localizer that died to come back
+    dead_reckoning_s: float = 10.0  # drive on without a fresh map→odom
+    dead_reckoning_m: float = 4.0
+    stale_limit_s: float = 15.0  # of standing on stale inputs
+    server_wait_s: float = 45.0  # for a motion server that died to come back
+    off_route_m: float = 1.5  # farther from the route, and it is planned anew
+    replan_period_s: float = 3.0  # at least between two plans
+    max_replans: int = 20
+    no_progress_s: float = 30.0  # without coming progress_m closer while driving: a failure
+    give_up_s: float = 240.0  # without coming progress_m closer at all: blocked
+    goal_tolerance_m: float = 0.45
+    goal_yaw_tolerance_rad: float = 0.5
+    settle_s: float = 1.5  # stand at the goal until the pose is confirmed
+    arrival_attempts: int = 4
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if name != "recovery":
+                value = getattr(self, name)
+                require(math.isfinite(value) and value > 0, name, value, "a finite number > 0")
+        require(self.look_step_rad <= math.pi, "look_step_rad", self.look_step_rad, "at most π")
+
+
+class _State(Enum):
+    FETCHING_MAP = Phase.FINDING_GOAL, "fetching"
+    FINDING_GOAL = Phase.FINDING_GOAL, "finding"
+    LOCALIZING = Phase.LOCALIZING, "standing"
+    LOOK_TURN = Phase.LOOKING_AROUND, "turning"
+    LOOK_PAUSE = Phase.LOOKING_AROUND, "pausing"
+    PLANNING = Phase.PLANNING, "planning"
+    DRIVING = Phase.DRIVING, "driving"
+    HALTED = Phase.RECOVERING, "halted"
+    SERVER_WAIT = Phase.RECOVERING, "server"
+    RECOVERY_WAIT = Phase.RECOVERING, "waiting"
+    RECOVERY_ACT = Phase.RECOVERING, "acting"
+    SETTLING = Phase.ARRIVING, "settling"
+    FINAL_TURN = Phase.ARRIVING, "turning"
+    ENDED = Phase.ARRIVING, "ended"
+
+
+_MOVING = frozenset({_State.LOOK_TURN, _State.DRIVING, _State.RECOVERY_ACT, _State.FINAL_TURN})
+_Commands = tuple[Command, ...]
+
+
+class Mission:
+    """One mission. `handle(event)` returns the commands to carry out; after `Finish` it only returns nothing.
+
+    Args:
+        target: where to go if the goal is a pose; None if it must be looked up by `FindGoal`.
+    """
+
+    def __init__(self, config: MissionConfig | None = None, target: Pose2 | None = None) -> None:
+        self.config = config or MissionConfig()
+        self.goal = target
+        self.places: tuple[GoalPlace, ...] = ()
+        self.why = "waiting for the map"
+        self.ladder = RecoveryLadder(self.config.recovery)
+        self._looked_up_near = target is not None
+        self._state = _State.FETCHING_MAP
+        self._tick = Tick(0.0)
+        self._began_s = self._since_s = math.nan
+        self._asked = False
+        self._attempts = 0
+        self._blocked: tuple[tuple[float, float], ...] = ()
+        self._progress: RouteProgress | None = None
+        self._best_m = math.inf
+        self._best_at_s = self._advanced_at_s = 0.0
+        self._replans = self._arrivals = 0
+        self._planned_s = -math.inf
+        self._looked_rad = 0.0
+        self._look_sign = 1.0
+        self._look_failures = 0
+        self._look_trouble = ""
+        self._reckoning: tuple[float, float] | None = None  # since when, and the odometer then
+        self._stale_since_s: float | None = None
+        self._server_since_s: float | None = None
+
+    # --- what the outside may ask -----------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        """The phase for feedback."""
+        phase: Phase = self._state.value[0]
+        return phase
+
+    @property
+    def ended(self) -> bool:
+        """Whether `Finish` was given."""
+        return self._state is _State.ENDED
+
+    @property
+    def recoveries(self) -> int:
+        """Recoveries tried so far."""
+        return self.ladder.count
+
+    @property
+    def remaining_m(self) -> float:
+        """Length of route left, NaN while there is none."""
+        return self._progress.remaining_m if self._progress is not None else math.nan
+
+    def subgoal(self, ahead_m: float) -> tuple[float, float] | None:
+        """The route's point `ahead_m` from here, map frame, while driving."""
+        if self._progress is None or self._state is not _State.DRIVING:
+            return None
+        x, y = self._progress.point_ahead(ahead_m).tolist()
+        return x, y
+
+    # --- events -----------------------------------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> _Commands:
+        """Take in one event; returns what to do now, in order."""
+        if self.ended:
+            return ()
+        match event:
+            case Tick():
+                return self._on_tick(event)
+            case Stop(preempted):
+                if preempted:
+                    return self._finish(Code.PREEMPTED, "a newer goal arrived")
+                return self._end(Ending.CANCELED, Code.NONE, "cancelled")
+            case MapReady():
+                return self._on_map()
+            case MapMissing(message, final):
+                self.why, self._asked = message, False
+                return self._finish(Code.NO_MAP, message) if final else ()
+            case GoalSearched():
+                return self._on_search(event)
+            case RouteReady(polyline):
+                return self._on_route(polyline)
+            case NoRoute(message):
+                return self._on_no_route(message)
+            case FollowEnded():
+                return self._on_follow_ended(event)
+            case BehaviorEnded():
+                return self._on_behavior_ended(event)
+
+    def _on_tick(self, tick: Tick) -> _Commands:
+        if math.isnan(self._began_s):
+            self._began_s = self._since_s = self._best_at_s = self._advanced_at_s = tick.now_s
+        self._tick = tick
+        if tick.now_s - self._began_s > self.config.timeout_s:
+            return self._finish(Code.TIMED_OUT, f"the mission took longer than timeout_s = {self.config.timeout_s:g} s")
+        stale = self._watch_inputs()
+        if stale:
+            return stale
+        match self._state:
+            case _State.FETCHING_MAP:
+                return self._tick_fetching()
+            case _State.FINDING_GOAL:
+                return self._tick_finding()
+            case _State.LOCALIZING:
+                return self._tick_localizing()
+            case _State.LOOK_PAUSE:
+                return self._tick_look_pause()
+            case _State.PLANNING:
+                return self._tick_planning()
+            case _State.DRIVING:
+                return self._tick_driving()
+            case _State.HALTED:
+                return self._resume() if not tick.stale else ()
+            case _State.SERVER_WAIT:
+                return self._plan("trying the motion server again") if self._age() >= self.config.recovery.wait_s else ()
+            case _State.RECOVERY_WAIT:
+                return self._tick_recovery_wait()
+            case _State.SETTLING:
+                return self._tick_settling()
+            case _:
+                return ()
+
+    # --- inputs that went stale -------------------------------------------------------------------------------------------------------
+
+    def _watch_inputs(self) -> _Commands:
+        """Stop at once on stale inputs; give up if they stay so."""
+        tick = self._tick
+        if not tick.stale:
+            self._stale_since_s = None
+            return ()
+        if self._stale_since_s is None:
+            self._stale_since_s = tick.now_s
+        named = ", ".join(tick.stale)
+        if tick.now_s - self._stale_since_s > self.config.stale_limit_s:
+            return self._finish(Code.SENSORS_STALE, f"no fresh {named} for {self.config.stale_limit_s:g} s")
+        if self._state in _MOVING:
+            self._enter(_State.HALTED, f"standing: {named} is stale")
+            return (Halt(),)
+        return ()
+
+    def _resume(self) -> _Commands:
+        return self._plan("inputs are fresh again") if self.goal is not None and self._looked_up_near else self._localize("inputs are fresh again")
+
+    # --- map and goal -----------------------------------------------------------------------------------------------------------------
+
+    def _tick_fetching(self) -> _Commands:
+        if self._age() > self.config.map_wait_s:
+            return self._finish(Code.NO_MAP, f"no map within {self.config.map_wait_s:g} s: {self.why}")
+        if self._asked:
+            return ()
+        self._asked = True
+        return (FetchMap(),)
+
+    def _on_map(self) -> _Commands:
+        if self._state is not _State.FETCHING_MAP:
+            return ()
+        return self._localize("the map is here") if self.goal is not None else self._find()
+
+    def _find(self) -> _Commands:
+        """Ask for the goal; with the robot's own place as the centre of the search once that is known."""
+        near = self._tick.pose if self._tick.fix is Fix.GOOD else None
+        if self._state is not _State.FINDING_GOAL:
+            self._attempts = 0
+        self._enter(_State.FINDING_GOAL, "looking the goal up on the map")
+        self._attempts += 1
+        self._looked_up_near = near is not None
+        self._asked = True
+        return (FindGoal(near),)
+
+    def _tick_finding(self) -> _Commands:
+        if self._asked and self._age() <= self.config.search_timeout_s:
+            return ()
+        if not self._asked and self._age() <= self.config.recovery.wait_s:
+            return ()
+        if self._attempts >= self.config.search_attempts:
+            return self._finish(Code.UNKNOWN, f"the goal search gave no answer in {self._attempts} attempts")
+        return self._find()
+
+    def _on_search(self, event: GoalSearched) -> _Commands:
+        if self._state is not _State.FINDING_GOAL:
+            return ()
+        if event.outcome is Search.UNAVAILABLE:
+            # The service may be starting again: ask again after a moment.
+            self._asked, self.why, self._since_s = False, event.message, self._tick.now_s
+            return ()
+        if event.outcome is Search.REFUSED:
+            return self._finish(Code.BAD_GOAL, event.message)
+        if event.outcome is Search.NOT_FOUND or not event.places:
+            if self.goal is None:
+                return self._finish(Code.NOT_FOUND, event.message or "nothing on this map matches the instruction")
+            return self._plan("the nearby search found nothing new")
+        self.places = event.places
+        if event.outcome is Search.AMBIGUOUS and self._looked_up_near:
+            named = "; ".join(f"{place.label} ({place.score:.2f})" for place in event.places[:4])
+            return self._finish(Code.AMBIGUOUS, f"the instruction fits several places: {named}")
+        self.goal = event.places[0].map_from_goal if event.outcome is Search.FOUND else None
+        found = event.places[0]
+        return self._localize(f"the goal is {found.label!r}: {found.why}" if self.goal is not None else "several places fit: where am I?")
+
+    # --- where am I? ------------------------------------------------------------------------------------------------------------------
+
+    def _localize(self, why: str) -> _Commands:
+        """Go on if the robot knows where it is, else wait for that."""
+        if self._tick.fix is Fix.GOOD:
+            return self._localized()
+        self._enter(_State.LOCALIZING, why)
+        self._looked_rad, self._look_failures = 0.0, 0
+        return ()
+
+    def _localized(self) -> _Commands:
+        self._reckoning = None
+        self._best_at_s = self._tick.now_s  # time spent on localizing is not time without progress
+        return self._plan("localized") if self._looked_up_near and self.goal is not None else self._find()
+
+    def _tick_localizing(self) -> _Commands:
+        if self._tick.fix is Fix.GOOD:
+            return self._localized()
+        if not self._tick.localizer_alive:
+            self.why = "waiting for the localizer to come back"
+            if self._age() > self.config.localizer_wait_s:
+                return self._finish(Code.LOST, f"the localizer did not come back within {self.config.localizer_wait_s:g} s")
+            return ()
+        self.why = "working out where the robot is"
+        return self._look() if self._age() > self.config.look_after_s else ()
+
+    def _look(self) -> _Commands:
+        """One more step of looking around, or the admission to be lost."""
+        if self._looked_rad >= self.config.look_turns * 2.0 * math.pi:
+            return self._finish(Code.LOST, "looked all around and recognised no place of the map")
+        if self._look_failures >= 4:
+            return self._finish(Code.LOST, f"recognised no place of the map, and cannot turn to look around: {self._look_trouble}")
+        self._enter(_State.LOOK_TURN, "looking around to recognise a place")
+        step = self.config.look_step_rad
+        # The second turn looks between the headings of the first one.
+        extra = step / 2.0 if abs(self._looked_rad - 2.0 * math.pi) < step / 4.0 else 0.0
+        self._looked_rad += step
+        return (Spin(self._look_sign * (step + extra)),)
+
+    def _tick_look_pause(self) -> _Commands:
+        if self._tick.fix is Fix.GOOD:
+            return self._localized()
+        if not self._tick.localizer_alive:
+            return self._localize("waiting for the localizer to come back")
+        return self._look() if self._age() >= self.config.look_pause_s else ()
+
+    # --- planning and driving -----------------------------------------------------------------------------------------------------------
+
+    def _plan(self, why: str) -> _Commands:
+        self._enter(_State.PLANNING, why)
+        self._asked = False
+        return self._tick_planning()
+
+    def _tick_planning(self) -> _Commands:
+        if self._tick.fix is not Fix.GOOD or self._tick.pose is None:
+            return self._localize("the robot does not know where it is")
+        if self._asked or self._tick.now_s - self._planned_s < self.config.replan_period_s:
+            return ()
+        assert self.goal is not None
+        self._asked, self._planned_s = True, self._tick.now_s
+        return (PlanRoute(self._tick.pose, self.goal, self._blocked),)
+
+    def _on_route(self, polyline: FloatArray) -> _Commands:
+        if self._state is not _State.PLANNING:
+            return ()
+        assert self.goal is not None
+        self._progress = RouteProgress(polyline)
+        self._best_m = min(self._best_m, self._progress.length_m)
+        self._advanced_at_s = self._tick.now_s
+        self._enter(_State.DRIVING, f"driving {self._progress.length_m:.1f} m")
+        return (FollowRoute(polyline, self.goal),)
+
+    def _on_no_route(self, message: str) -> _Commands:
+        if self._state is not _State.PLANNING:
+            return ()
+        return self._finish(Code.BLOCKED if self._blocked else Code.NO_ROUTE, message)
+
+    def _tick_driving(self) -> _Commands:
+        tick = self._tick
+        assert self._progress is not None
+        reckoned = self._watch_fix()
+        if reckoned:
+            return reckoned
+        if tick.pose is None:
+            return ()
+        offset_m = self._progress.update(np.array([tick.pose.x, tick.pose.y]))
+        self._note_progress()
+        if tick.now_s - self._best_at_s > self.config.give_up_s:
+            return self._finish(Code.BLOCKED, f"came no closer to the goal for {self.config.give_up_s:g} s")
+        if offset_m > self.config.off_route_m and tick.now_s - self._planned_s > self.config.replan_period_s:
+            return self._replan(f"{offset_m:.1f} m off the route")
+        if tick.now_s - self._advanced_at_s > self.config.no_progress_s:
+            return (Halt(), *self._recover(f"came no closer for {self.config.no_progress_s:g} s"))
+        return ()
+
+    def _note_progress(self) -> None:
+        assert self._progress is not None
+        if self._progress.remaining_m < self._best_m - self.config.recovery.progress_m:
+            self._best_m = self._progress.remaining_m
+            self._best_at_s = self._advanced_at_s = self._tick.now_s
+            self._server_since_s = None
+            self.ladder.progressed()
+
+    def _watch_fix(self) -> _Commands:
+        """Dead reckoning is bounded in time and distance; being lost stops the robot at once."""
+        tick = self._tick
+        if tick.fix is Fix.GOOD:
+            if self._reckoning is not None:
+                self._reckoning, self.why = None, "localized again"
+            return ()
+        if tick.fix is Fix.LOST:
+            return (Halt(), *self._localize("lost on the way"))
+        if self._reckoning is None:
+            self._reckoning = (tick.now_s, tick.driven_m)
+            self.why = "driving on by odometry: no fresh localization"
+        since_s, from_m = self._reckoning
+        if tick.now_s - since_s > self.config.dead_reckoning_s or tick.driven_m - from_m > self.config.dead_reckoning_m:
+            return (Halt(), *self._localize("stopped: no fresh localization"))
+        return ()
+
+    def _replan(self, why: str) -> _Commands:
+        self._replans += 1
+        if self._replans > self.config.max_replans:
+            return self._finish(Code.BLOCKED, f"planned anew {self.config.max_replans} times, last because: {why}")
+        return (Halt(), *self._plan(why))
+
+    def _on_follow_ended(self, event: FollowEnded) -> _Commands:
+        if self._state is not _State.DRIVING:
+            return ()
+        close = self._distance_to_goal() <= self.config.goal_tolerance_m
+        if event.outcome is Motion.SUCCEEDED or close:
+            self._enter(_State.SETTLING, "confirming the arrival")
+            return () if event.outcome is Motion.SUCCEEDED else (Halt(),)
+        if event.outcome is Motion.UNAVAILABLE:
+            return self._wait_for_server(event.message)
+        if self._tick.fix is not Fix.GOOD:
+            return self._localize(f"stopped without a good localization: {event.message}")
+        return self._recover(event.message)
+
+    def _wait_for_server(self, message: str) -> _Commands:
+        now = self._tick.now_s
+        if self._server_since_s is None:
+            self._server_since_s = now
+        if now - self._server_since_s > self.config.server_wait_s:
+            return self._finish(Code.CONTROLLER_FAILED, f"{message} for {self.config.server_wait_s:g} s")
+        self._enter(_State.SERVER_WAIT, message)
+        return ()
+
+    # --- recoveries ---------------------------------------------------------------------------------------------------------------------
+
+    def _recover(self, why: str) -> _Commands:
+        """Stand still for a moment, then climb one rung."""
+        self._enter(_State.RECOVERY_WAIT, why)
+        return ()
+
+    def _tick_recovery_wait(self) -> _Commands:
+        if self._age() < self.config.recovery.wait_s:
+            return ()
+        step, config, cause = self.ladder.next(), self.config.recovery, self.why
+        if step is Recovery.GIVE_UP:
+            return self._finish(Code.BLOCKED, f"gave up after {self.ladder.count} recoveries, last because: {cause}")
+        if step is Recovery.RETRY:
+            return self._plan(f"trying again: {cause}")
+        if step is Recovery.REROUTE:
+            self._mark_blocked()
+            return self._plan(f"looking for another way: {cause}")
+        if step is Recovery.SPIN:
+            self._enter(_State.RECOVERY_ACT, f"turning to the widest gap: {cause}")
+            angle = self._tick.gap_rad if self._tick.gap_rad is not None and abs(self._tick.gap_rad) > 0.2 else config.default_spin_rad
+            return (Spin(angle),)
+        self._enter(_State.RECOVERY_ACT, f"backing up: {cause}")
+        return (BackUp(config.back_up_m),)
+
+    def _mark_blocked(self) -> None:
+        """Remember where the route is shut, a little ahead of the robot; the distance to the goal is measured anew."""
+        if self._progress is not None:
+            x, y = self._progress.point_ahead(self.config.recovery.blocked_ahead_m).tolist()
+            self._blocked = (*self._blocked, (x, y))
+        self._best_m, self._best_at_s = math.inf, self._tick.now_s
+
+    def _on_behavior_ended(self, event: BehaviorEnded) -> _Commands:
+        ok = event.outcome is Motion.SUCCEEDED
+        match self._state:
+            case _State.LOOK_TURN:
+                self._look_failures = 0 if ok else self._look_failures + 1
+                if not ok:
+                    self._look_sign, self._look_trouble = -self._look_sign, event.message
+                self._enter(_State.LOOK_PAUSE, "looking around to recognise a place")
+                return ()
+            case _State.RECOVERY_ACT:
+                if not ok:
+                    return self._recover(f"the recovery failed: {event.message}")
+                return self._plan("recovered; planning anew")
+            case _State.FINAL_TURN:
+                return self._arrive()  # the place counts; a turn that the room does not allow is no failure
+            case _:
+                return ()
+
+    # --- arrival ------------------------------------------------------------------------------------------------------------------------
+
+    def _tick_settling(self) -> _Commands:
+        """Standing at the goal: believe the arrival only if a fresh pose says so."""
+        if self._age() < self.config.settle_s:
+            return ()
+        tick = self._tick
+        if tick.fix is not Fix.GOOD or tick.pose is None:
+            return self._localize("at the goal by odometry, but not localized")
+        assert self.goal is not None
+        if self._distance_to_goal() > self.config.goal_tolerance_m:
+            self._arrivals += 1
+            if self._arrivals >= self.config.arrival_attempts:
+                return self._finish(Code.CONTROLLER_FAILED, f"stopped {self._distance_to_goal():.2f} m from the goal {self._arrivals} times")
+            return self._plan(f"still {self._distance_to_goal():.2f} m from the goal")
+        turn = turn_between(tick.pose, self.goal)
+        if abs(turn) > self.config.goal_yaw_tolerance_rad:
+            self._enter(_State.FINAL_TURN, "turning to face the goal")
+            return (Spin(turn),)
+        return self._arrive()
+
+    def _arrive(self) -> _Commands:
+        return self._end(Ending.SUCCEEDED, Code.NONE, "arrived")
+
+    def _distance_to_goal(self) -> float:
+        if self._tick.pose is None or self.goal is None:
+            return math.inf
+        return self._tick.pose.distance_to(self.goal)
+
+    # --- bookkeeping --------------------------------------------------------------------------------------------------------------------
+
+    def _age(self) -> float:
+        """Time in this state [s]."""
+        return self._tick.now_s - self._since_s
+
+    def _enter(self, state: _State, why: str) -> None:
+        self._state, self.why, self._since_s = state, why, self._tick.now_s
+
+    def _finish(self, code: Code, message: str) -> _Commands:
+        return self._end(Ending.ABORTED, code, message)
+
+    def _end(self, ending: Ending, code: Code, message: str) -> _Commands:
+        was_moving = self._state in _MOVING
+        self._enter(_State.ENDED, message)
+        return (*((Halt(),) if was_moving else ()), Finish(ending, code, message))
