@@ -92,12 +92,12 @@ def poster(width_m: float, height_m: float, rng: np.random.Generator, px_per_m: 
             cv2.line(image, (x, y), (x + int(rng.integers(-4, 5)) * size, y + int(rng.integers(-4, 5)) * size), c, 2, cv2.LINE_AA)
     frame = max(2, round(0.02 * px_per_m))
     cv2.rectangle(image, (0, 0), (w - 1, h - 1), tuple(int(v) for v in rng.integers(0, 90, 3)), frame)
-    return image
+    return np.asarray(image, dtype=np.uint8)
 
 
 def sign_width_m(text: str, letter_m: float) -> float:
     """Width of the board for `text` in capitals of height `letter_m`."""
-    return sign(text, letter_m, 100.0, (0, 0, 0), (0, 0, 0)).shape[1] / 100.0
+    return float(sign(text, letter_m, 100.0, (0, 0, 0), (0, 0, 0)).shape[1]) / 100.0
 
 
 def sign(text: str, letter_m: float, px_per_m: float, board: Colour, ink: Colour) -> UInt8Array:
@@ -108,7 +108,7 @@ def sign(text: str, letter_m: float, px_per_m: float, board: Colour, ink: Colour
     size = letter_m * px_per_m / capital
     font = ImageFont.load_default(size=size)
     stroke = max(0, round(0.035 * size))
-    left, top, right, bottom = font.getbbox(text, stroke_width=stroke, anchor="ls")
+    left, _, right, _ = font.getbbox(text, stroke_width=stroke, anchor="ls")
     height = round(1.9 * letter_m * px_per_m)
     width = round(right - left + 1.0 * letter_m * px_per_m)
     image = Image.new("RGB", (width, height), tuple(int(v) for v in board))
