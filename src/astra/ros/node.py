@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
-from collections.abc import Callable
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
@@ -13,6 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
 
 from astra.core.errors import AstraError
 from astra.ros import qos
@@ -35,6 +40,8 @@ class AstraLifecycleNode(LifecycleNode):
         self.declare_parameter("autostart", True)
         self.active = False
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.failure: Exception | None = None  # why the last transition failed
+        self._owned: list[str] = []
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
@@ -74,27 +81,34 @@ class AstraLifecycleNode(LifecycleNode):
             else:
                 self.get_logger().warning(text)
 
+    def own_topic(self, name: str) -> None:
+        """Declare that this node alone publishes `name`; a second publisher becomes a diagnostic ERROR."""
+        self._owned.append(self.resolve_topic_name(name))
+
+    def own_action(self, name: str) -> None:
+        """Declare that this node alone serves the action `name`; a second server becomes a diagnostic ERROR."""
+        self.own_topic(f"{name}/_action/status")
+
     def autostart(self) -> None:
-        """Bring the node up to active if the `autostart` parameter says so."""
-        if self.get_parameter("autostart").value and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        """Bring the node up to active if the `autostart` parameter says so.
+
+        Raises:
+            AstraError: a transition failed, so that the process can end with a clear word instead of waiting for nobody.
+        """
+        if not self.get_parameter("autostart").value:
+            return
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise self.failure if isinstance(self.failure, AstraError) else AstraError(f"could not start: {self.failure}")
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: configure."""
-        try:
-            self.on_setup()
-        except AstraError as error:
-            self.report(ERROR, "configuration", str(error))
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
+        return self._attempt("configuration", self.on_setup)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: activate."""
         super().on_activate(state)
-        try:
-            self.on_start()
-        except AstraError as error:
-            self.report(ERROR, "activation", str(error))
+        if self._attempt("activation", self.on_start) != TransitionCallbackReturn.SUCCESS:
             return TransitionCallbackReturn.FAILURE
         self.active = True
         self.get_logger().info("active")
@@ -119,7 +133,31 @@ class AstraLifecycleNode(LifecycleNode):
         self.on_teardown()
         return TransitionCallbackReturn.SUCCESS
 
+    def _attempt(self, name: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
+        """Run a hook; rclpy would swallow its exception."""
+        try:
+            hook()
+        except Exception as error:
+            self.failure = error
+            if not isinstance(error, AstraError):
+                self.get_logger().error(traceback.format_exc())
+            self.report(ERROR, name, str(error) or type(error).__name__)
+            return TransitionCallbackReturn.FAILURE
+        self.failure = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def _check_ownership(self) -> None:
+        for topic in self._owned:
+            owners = self.get_publishers_info_by_topic(topic)
+            name = f"owner of {topic}"
+            if len(owners) > 1:
+                others = sorted({f"{o.node_namespace.rstrip('/')}/{o.node_name}" for o in owners})
+                self.report(ERROR, name, f"{len(owners)} publishers where one is allowed: {', '.join(others)}")
+            elif name in self._statuses:
+                self.report(OK, name, "alone again")
+
     def _publish_diagnostics(self) -> None:
+        self._check_ownership()
         level = OK if self.active else WARN
         state = DiagnosticStatus(level=level, name=f"{self.get_name()}: state", message="active" if self.active else "not active")
         state.hardware_id = self.get_name()
@@ -128,21 +166,54 @@ class AstraLifecycleNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
+@contextmanager
+def _stop_on_signals(executor: SingleThreadedExecutor) -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, waking the executor.
+
+    rclpy's own handlers would shut the context down at once, so that a node could not publish its last word (a zero velocity).
+    Python runs a handler only when the main thread leaves rclpy's wait; the wake-up socket is read by a thread that need not wait for that.
+    """
+    stop = threading.Event()
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def watch() -> None:
+        while reader.recv(1) not in (b"", b"\0"):
+            stop.set()
+            executor.create_task(lambda: None)  # spin_once returns only after work
+
+    old = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    old_fd = signal.set_wakeup_fd(writer.fileno())
+    thread = threading.Thread(target=watch, name="astra-signals", daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        signal.set_wakeup_fd(old_fd)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        writer.send(b"\0")
+        thread.join()
+        reader.close()
+        writer.close()
+
+
 def run(factory: Callable[[], AstraLifecycleNode]) -> int:
     """Spin the node until SIGINT or SIGTERM on a single-threaded executor, then end it in order.
 
     Returns:
-        The process's exit code: 0 after a signal, 2 if a parameter or file was refused.
+        The process's exit code: 0 after a signal, 2 if a parameter or file was refused, 1 if the node could not start otherwise.
     """
-    rclpy.init(args=sys.argv)
-    signal.signal(signal.SIGTERM, lambda *_: rclpy.try_shutdown())
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node: AstraLifecycleNode | None = None
     executor = SingleThreadedExecutor()
     try:
-        node = factory()
-        executor.add_node(node)
-        node.autostart()
-        executor.spin()
+        with _stop_on_signals(executor) as stop:
+            node = factory()
+            executor.add_node(node)
+            node.autostart()
+            while not stop.is_set():
+                executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except AstraError as error:
