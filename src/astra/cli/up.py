@@ -1,0 +1,54 @@
+"""`astra up`: the stack as supervised processes, for machines without `ros2 launch`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+EXAMPLES = """examples:
+  astra up --map maps/home                          on a robot
+  astra up --map maps/office --sim worlds/office    with the embedded simulator
+  ROS_DOMAIN_ID=7 astra up --map maps/home --record bags/today
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("--map", type=Path, required=True, help="map folder")
+    parser.add_argument("--sim", type=Path, metavar="WORLD", help="run the embedded simulator in this world")
+    parser.add_argument("--start", default="random", help="simulator: 'random' or x,y,yaw (default: random)")
+    parser.add_argument("--seed", type=int, default=0, help="simulator: seed")
+    parser.add_argument("--no-lidar", action="store_true", help="simulator: without the lidar")
+    parser.add_argument("--record", type=Path, metavar="BAG", help="record every topic")
+    parser.add_argument("--nav2", action="store_true", help="leave path following to Nav2's servers")
+    parser.add_argument("--use-sim-time", action="store_true", help="follow /clock")
+    parser.add_argument("--namespace", default="", help="ROS namespace of all nodes")
+    parser.add_argument("--config", type=Path, metavar="DIR", help="folder of parameter files instead of config/")
+    parser.add_argument("--log-dir", type=Path, help="one log file per node (default: out/logs/TIME)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until Ctrl-C; exit code 1 if a node stays down."""
+    from astra.ros.stack import SimOptions, StackOptions, describe
+    from astra.ros.supervisor import Supervisor
+
+    sim = SimOptions(args.sim, args.start, args.seed, not args.no_lidar) if args.sim else None
+    options = StackOptions(
+        map=args.map, sim=sim, use_sim_time=args.use_sim_time, namespace=args.namespace, nav2=args.nav2, record=args.record, config_dir=args.config
+    )
+    nodes = describe(options)
+    log_dir = args.log_dir or Path("out/logs") / time.strftime("%Y%m%d-%H%M%S")
+    ended = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: ended.set())
+    with Supervisor(nodes, log_dir, namespace=args.namespace, say=lambda text: print(text, flush=True)) as stack:
+        print(f"{', '.join(stack.names)} started in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}; logs in {log_dir}; Ctrl-C ends", flush=True)
+        while not ended.wait(0.5) and not stack.failed:
+            pass
+        return 1 if stack.failed else 0
