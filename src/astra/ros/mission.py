@@ -20,10 +20,19 @@ import numpy as np
 from astra.core.errors import AstraError, BadInputError
 from astra.core.types import nanoseconds
 from astra.evaluation.mission import GoalRegion, LocalizationEvent, MissionResult, TruthTrack
+from astra.evaluation.mission_report import FloorImage, write_report
+from astra.evaluation.shortest import shortest_path_m
+from astra.evaluation.video import write_video
 from astra.geometry import Pose2
+from astra.ros.environment import activate
+from astra.ros.stack import SimOptions, StackOptions, describe
+from astra.ros.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
 STATUS_NAMES = ("lost", "coarse", "localized")
+TIMED_OUT = 10  # NavigateToTarget.Result
+ROBOT_RADIUS_M = 0.22
+MOSAIC_ORDER = ("front", "right", "left", "back")
 GOAL_STATUS = {3: "not_found", 4: "ambiguous"}  # NavigateToTarget error codes
 
 
@@ -61,6 +70,7 @@ class MissionObserver:
         import rclpy
         from astra_nav.action import NavigateToTarget
         from astra_nav.msg import Localization
+        from diagnostic_msgs.msg import DiagnosticArray
         from nav_msgs.msg import Odometry
         from rclpy.action import ActionClient
         from std_msgs.msg import UInt32
@@ -74,6 +84,8 @@ class MissionObserver:
         self._node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.SENSOR)
         self._node.create_subscription(UInt32, "/ground_truth/collisions", self._on_collisions, qos.LATCHED)
         self._node.create_subscription(Localization, "/astra/localization", self._on_localization, qos.RELIABLE)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.RELIABLE)
+        self.active: set[str] = set()
         self._action = NavigateToTarget
         self._client = ActionClient(self._node, NavigateToTarget, "/navigate_to_target")
 
@@ -92,6 +104,11 @@ class MissionObserver:
                 return False
             rclpy.spin_once(self._node, timeout_sec=0.05)
         return True
+
+    def standing(self, duration_s: float) -> bool:
+        """Whether the robot has not moved for a while of simulated time."""
+        recent = [row for row in self.seen.truth[-500:] if row[0] > self.now_ns - nanoseconds(duration_s)]
+        return all(row[4] < STOPPED_MPS for row in recent)
 
     def navigate(self, instruction: str, limit_s: float, alive: Callable[[], None]) -> Any:
         """Send the instruction and wait for the result.
@@ -146,6 +163,12 @@ class MissionObserver:
             self._say(f"collision {message.data}")
         self.seen.contact_count = message.data
 
+    def _on_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            name, _, what = status.name.partition(": ")
+            if what == "state":
+                (self.active.add if status.level == status.OK else self.active.discard)(name)
+
     def _on_localization(self, message: Any) -> None:
         from astra.ros.conversions import ns_from_stamp, pose2_from_pose
 
@@ -162,6 +185,114 @@ class MissionObserver:
             self._phase = f"{phase} {feedback.why}"
             self.seen.feedback.append(((self.now_ns - self.seen.truth[0][0]) / 1e9 if self.seen.truth else 0.0, phase, feedback.why))
             self._say(f"{phase}: {feedback.why}")
+
+
+def run_mission(request: MissionRequest, say: Callable[[str], None]) -> MissionResult:
+    """Start the stack in simulation, give the instruction, watch, judge, and leave `result.json`, report, video and recording in `request.out`.
+
+    Raises:
+        BadInputError: the world, the map or the start cannot be used; nothing was started then.
+        AstraError: the stack did not come up.
+    """
+    from astra.sim.world import load_world
+    from astra.topomap.io import load_map
+
+    world, topomap = load_world(request.world), load_map(request.map)
+    answers = right_answers(world, request.instruction)
+    if request.start != "random":
+        pose_of(request.start)
+    out = fresh_dir(request.out)
+    log, feedback = _drive(request, out, say)
+    world_from_map = world.truth.tour_start  # the map's origin is the tour's first base_link
+    result = judge(log, answers, world_from_map, _shortest(world, log, answers))
+    result.save(out / "result.json")
+    floor = FloorImage(np.where(world.truth.free, 235, 90).astype(np.uint8), world.truth.resolution_m, world.truth.origin_xy)
+    say("writing the report")
+    video = request.video and _video(out, log, floor, world_from_map)
+    write_report(
+        out / "report.html", log, result, floor=floor, topomap=topomap, world_from_map=world_from_map, right_answers=answers, feedback=feedback,
+        video="mission.mp4" if video else None,
+    )  # fmt: skip
+    return result
+
+
+def _drive(request: MissionRequest, out: Path, say: Callable[[str], None]) -> tuple[MissionLog, list[tuple[float, str, str]]]:
+    """Run the stack from the robot's waking up to the mission's end."""
+    isolate_ros()
+    activate()
+    import rclpy
+
+    sim = SimOptions(request.world, request.start, request.seed)
+    nodes = describe(StackOptions(map=request.map, sim=sim, record=out / "mission"))
+    with Supervisor(nodes, out / "logs", say=say) as stack:
+        rclpy.init(args=[])
+        observer = MissionObserver(say)
+        try:
+            began = time.monotonic()
+            if not observer.wait(lambda: set(stack.names) <= observer.active or bool(stack.failed), request.startup_limit_s) or stack.failed:
+                missing = ", ".join(sorted(set(stack.names) - observer.active))
+                raise AstraError(f"the stack did not come up within {request.startup_limit_s:.0f} s; not active: {missing}; logs in {out / 'logs'}")
+            say(f"stack active after {time.monotonic() - began:.1f} s")
+            cpu = stack.cpu_seconds()
+            sent_ns = observer.now_ns
+            result = observer.navigate(request.instruction, request.time_limit_s, lambda: _require_alive(stack, out))
+            observer.wait(lambda: observer.now_ns > sent_ns + nanoseconds(1.0) and observer.standing(0.5), 15.0)
+            span_s = max((observer.now_ns - sent_ns) / 1e9, 1e-3)
+            loads = tuple((name, round((used - cpu[name]) / span_s, 3)) for name, used in stack.cpu_seconds().items())
+            log = _mission_log(request, observer.seen, result, stack.restarts, loads)
+            return log, observer.seen.feedback
+        finally:
+            observer.close()
+            rclpy.try_shutdown()
+
+
+def _require_alive(stack: Supervisor, out: Path) -> None:
+    if stack.failed:
+        raise AstraError(f"{', '.join(stack.failed)} died too often; logs in {out / 'logs'}")
+
+
+def _mission_log(request: MissionRequest, seen: Observation, result: Any, restarts: int, cpu: tuple[tuple[str, float], ...]) -> MissionLog:
+    from astra.ros.conversions import pose2_from_pose
+
+    status = goal_status(result)
+    return MissionLog(
+        seed=request.seed,
+        world=request.world.name,
+        instruction=request.instruction,
+        started_ns=seen.truth[0][0],
+        ended_ns=seen.truth[-1][0],
+        truth=truth_track(seen.truth),
+        contacts_ns=tuple(seen.contacts_ns),
+        localizations=tuple(seen.localizations),
+        goal_status=status,
+        map_from_goal=pose2_from_pose(result.goal.pose.pose) if status == "found" else None,
+        error_code=int(result.error_code) if result is not None else TIMED_OUT,
+        error_msg=str(result.error_msg) if result is not None else f"no result within {request.time_limit_s:.0f} s",
+        fallbacks=seen.fallbacks,
+        restarts=restarts,
+        cpu=cpu,
+    )
+
+
+def _shortest(world: Any, log: MissionLog, answers: Sequence[GoalRegion]) -> float:
+    truth = world.truth
+    start = (float(log.truth.poses[0, 0]), float(log.truth.poses[0, 1]))
+    lengths = [shortest_path_m(truth.free, truth.resolution_m, truth.origin_xy, start, region.polygon, ROBOT_RADIUS_M) for region in answers]
+    return min(lengths, default=math.nan)
+
+
+def _video(out: Path, log: MissionLog, floor: FloorImage, world_from_map: Pose2) -> bool:
+    """The recording also becomes `mission.mcap`, one file with all topics."""
+    from astra.datasets import open_drive
+
+    recording = next((out / "mission").glob("*.mcap"), None)
+    if recording is None:
+        return False
+    (out / "mission.mcap").hardlink_to(recording)
+    drive = open_drive(out / "mission")
+    cameras = [camera.name for camera in drive.topics.cameras]
+    order = sorted(cameras, key=lambda name: MOSAIC_ORDER.index(name) if name in MOSAIC_ORDER else len(MOSAIC_ORDER))
+    return write_video(out / "mission.mp4", drive.frames(), order, log, floor, world_from_map)
 
 
 def right_answers(world: Any, instruction: str) -> list[GoalRegion]:
