@@ -19,7 +19,7 @@ import numpy as np
 
 from astra.core.errors import AstraError, BadInputError
 from astra.core.types import nanoseconds
-from astra.evaluation.mission import GoalRegion, LocalizationEvent, MissionResult, TruthTrack
+from astra.evaluation.mission import STOPPED_MPS, GoalRegion, LocalizationEvent, MissionLog, MissionResult, TruthTrack, judge
 from astra.evaluation.mission_report import FloorImage, write_report
 from astra.evaluation.shortest import shortest_path_m
 from astra.evaluation.video import write_video
@@ -337,11 +337,6 @@ def fresh_dir(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
-
-
-def save_result(result: MissionResult, out: Path) -> None:
-    """Write `result.json`."""
-    result.save(out / "result.json")
 
 
 def pose_of(text: str) -> Pose2:
