@@ -1,0 +1,95 @@
+"""Stage 2: local features and place descriptors of every keyframe's images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from astra.core.types import Float32Array, IntArray, UInt8Array
+from astra.mapping.keyframes import KeyView, read_rgb
+from astra.perception.local import DESCRIPTOR_SIZE, LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures
+
+
+class PlaceEncoder(Protocol):
+    """One descriptor an image that is near for images of the same place; `perception.place.PlaceEncoder` is the default."""
+
+    def encode(self, images: Sequence[UInt8Array]) -> Float32Array:
+        """Descriptors (N, D) float32, L2-normalised, of N images (H, W, 3) uint8 RGB."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewSet:
+    """Features of all views, concatenated; view `ids[k]` owns rows offsets[k]:offsets[k+1]. place: (V, D) float32, D may be 0."""
+
+    ids: IntArray
+    offsets: IntArray
+    keypoints: Float32Array
+    descriptors: UInt8Array
+    scales: Float32Array
+    place: Float32Array
+
+    def rows(self, k: int) -> slice:
+        """The rows of the k-th view."""
+        return slice(int(self.offsets[k]), int(self.offsets[k + 1]))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def extract_features(
+    views: Sequence[KeyView],
+    folder: Path,
+    config: LocalFeatureConfig,
+    encoder: PlaceEncoder | None,
+    threads: int = 2,
+    tick: Callable[[int], None] = lambda done: None,
+) -> ViewSet:
+    """Features and place descriptors of the views' images in `folder`; `tick` is told how many views are done."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    local: list[LocalFeatures] = []
+    place: list[Float32Array] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for lo in range(0, len(views), 32):
+            batch = views[lo : lo + 32]
+            loaded = list(pool.map(lambda view: _load(folder, view, config), batch))
+            local += [features for _, features in loaded]
+            if encoder is not None:
+                place.append(np.asarray(encoder.encode([rgb for rgb, _ in loaded]), dtype=np.float32))
+            tick(len(batch))
+    counts = np.array([0] + [len(f) for f in local], dtype=np.int64)
+    return ViewSet(
+        np.array([view.id for view in views], dtype=np.int64),
+        np.cumsum(counts),
+        np.concatenate([f.keypoints for f in local]) if local else np.zeros((0, 2), np.float32),
+        np.concatenate([f.descriptors for f in local]) if local else np.zeros((0, DESCRIPTOR_SIZE), np.uint8),
+        np.concatenate([f.scales for f in local]) if local else np.zeros(0, np.float32),
+        np.concatenate(place) if place else np.zeros((len(views), 0), np.float32),
+    )
+
+
+def save_views(path: Path, views: ViewSet) -> None:
+    """Write to one .npz in the work folder."""
+    with path.open("wb") as stream:
+        np.savez(
+            stream, ids=views.ids, offsets=views.offsets, keypoints=views.keypoints,
+            descriptors=views.descriptors, scales=views.scales, place=views.place,
+        )  # fmt: skip
+
+
+def load_views(path: Path) -> ViewSet:
+    """Read what `save_views` wrote."""
+    with np.load(path, allow_pickle=False) as data:
+        return ViewSet(data["ids"], data["offsets"], data["keypoints"], data["descriptors"], data["scales"], data["place"])
+
+
+def _load(folder: Path, view: KeyView, config: LocalFeatureConfig) -> tuple[UInt8Array, LocalFeatures]:
+    rgb = read_rgb(folder / view.image)
+    return rgb, LocalFeatureExtractor(config).extract(rgb)

@@ -1,0 +1,357 @@
+"""Stage 4: structure from motion with COLMAP on our own features and matches (paper 3.1.1).
+
+A rig with known extrinsics enters as one rigid frame a keyframe, so that a camera which faces a blank wall is carried by the others.
+COLMAP's pixel centres lie at +0.5; the shift is applied here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astra.core.config import require
+from astra.core.errors import MappingError
+from astra.core.types import FloatArray, IntArray
+from astra.geometry import CameraModel, CameraRig, Pose2, Pose3, wrap_angle
+from astra.mapping.features import ViewSet
+from astra.mapping.keyframes import Keyframe
+from astra.mapping.pairs import PairMatches
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SfmConfig:
+    """Thresholds in angles, so that they hold for any resolution; COLMAP's own are made for photographs."""
+
+    threads: int = 2
+    seed: int = 1
+    max_error_rad: float = 0.007  # of a match from its epipolar line, and of a point from its pixel
+    min_error_px: float = 1.2  # below this the pixel grid itself is the noise
+    min_inliers: int = 15  # of a verified pair
+    min_pose_inliers: int = 20  # of a registered keyframe
+    min_fragment: int = 5  # keyframes; smaller models are dropped
+    global_ba_ratio: float = 1.35  # growth of the model between two global adjustments
+    odometry_turn_rad: float = math.radians(12.0)  # a verified pair whose rotation departs further from odometry's is refused
+    odometry_drift: float = 0.004  # rad per metre travelled between the pair, added to it
+
+    def __post_init__(self) -> None:
+        require(1 <= self.threads <= 256, "threads", self.threads, "1 … 256")
+        require(self.seed >= 0, "seed", self.seed, "≥ 0")
+        require(0.0 < self.max_error_rad < 0.1, "max_error_rad", self.max_error_rad, "in (0, 0.1)")
+        require(self.min_error_px > 0.0, "min_error_px", self.min_error_px, "> 0")
+        require(self.min_inliers >= 8, "min_inliers", self.min_inliers, "≥ 8")
+        require(self.min_pose_inliers >= 6, "min_pose_inliers", self.min_pose_inliers, "≥ 6")
+        require(self.min_fragment >= 2, "min_fragment", self.min_fragment, "≥ 2")
+        require(self.global_ba_ratio > 1.0, "global_ba_ratio", self.global_ba_ratio, "> 1")
+        require(self.odometry_turn_rad > 0.0, "odometry_turn_rad", self.odometry_turn_rad, "> 0")
+        require(self.odometry_drift >= 0.0, "odometry_drift", self.odometry_drift, "≥ 0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SfmFragment:
+    """One connected reconstruction in its own frame and units.
+
+    sfm_from_base: keyframe id → pose, the rig's extrinsics already scaled with the model.
+    sfm_from_cam: view id → pose. points: (P, 3). point_errors: (P,) mean reprojection error [px].
+    observations: view id → (N,) int64, row of `points` for each of the view's features, −1 where none.
+    models: (tour, camera name) → intrinsics after SfM.
+    unit_m: length of one unit by the rig's extrinsics; NaN for a single camera.
+    """
+
+    sfm_from_base: dict[int, Pose3]
+    sfm_from_cam: dict[int, Pose3]
+    points: FloatArray
+    point_errors: FloatArray
+    observations: dict[int, IntArray]
+    models: dict[tuple[int, str], CameraModel]
+    unit_m: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SfmInput:
+    """What every SfM step reads: the keyframes, one rig a tour, whether its intrinsics may be refined, and the features."""
+
+    keyframes: Sequence[Keyframe]
+    rigs: Sequence[CameraRig]
+    calibrated: Sequence[bool]
+    views: ViewSet
+
+    def camera_id(self, tour: int, camera: str) -> int:
+        """COLMAP's id of a tour's camera."""
+        return 1 + sum(len(rig.cameras) for rig in self.rigs[:tour]) + self.rigs[tour].names.index(camera)
+
+
+def write_database(path: Path, source: SfmInput, matches: Sequence[PairMatches]) -> None:
+    """Write cameras, rigs, frames, features and matches as a COLMAP database."""
+    import pycolmap
+
+    path.unlink(missing_ok=True)
+    with pycolmap.Database.open(path) as database, pycolmap.DatabaseTransaction(database):
+        for tour, rig in enumerate(source.rigs):
+            _write_rig(database, source, tour, rig)
+        row_of = {int(view_id): k for k, view_id in enumerate(source.views.ids)}
+        for keyframe in source.keyframes:
+            frame = pycolmap.Frame()
+            frame.frame_id, frame.rig_id = keyframe.id + 1, keyframe.tour + 1
+            for view in keyframe.views:
+                frame.add_data_id(pycolmap.data_t(_sensor(source.camera_id(keyframe.tour, view.camera)), view.id + 1))
+            database.write_frame(frame, use_frame_id=True)
+            for view in keyframe.views:
+                image = pycolmap.Image(name=view.image, camera_id=source.camera_id(keyframe.tour, view.camera), image_id=view.id + 1)
+                image.frame_id = keyframe.id + 1
+                database.write_image(image, use_image_id=True)
+                database.write_keypoints(view.id + 1, source.views.keypoints[source.views.rows(row_of[view.id])] + np.float32(0.5))
+        for pair in matches:
+            database.write_matches(pair.a + 1, pair.b + 1, pair.rows.astype(np.uint32))
+
+
+def verify(path: Path, source: SfmInput, config: SfmConfig) -> int:
+    """Estimate every pair's two-view geometry and refuse those whose rotation contradicts odometry.
+
+    Returns:
+        How many pairs odometry refused.
+    """
+    import pycolmap
+
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.max_error = _error_px(source, config)
+    options.ransac.random_seed = config.seed
+    options.min_num_inliers = config.min_inliers
+    options.compute_relative_pose = True
+    options.detect_watermark = False
+    verifier = pycolmap.GeometricVerifierOptions()
+    verifier.num_threads = config.threads
+    pycolmap.geometric_verification(path, verifier_options=verifier, two_view_geometry_options=options)
+    return _refuse_by_odometry(path, source, config)
+
+
+def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, tick: Callable[[], None] = lambda: None) -> None:
+    """Incremental mapping from the database at `path`; models go to `sparse/0`, `sparse/1`, …
+
+    Raises:
+        MappingError: no two images could be connected.
+    """
+    import pycolmap
+
+    shutil.rmtree(sparse, ignore_errors=True)
+    sparse.mkdir(parents=True)
+    models = pycolmap.incremental_mapping(path, path.parent, sparse, options=_options(source, config), next_image_callback=tick)
+    if not models:
+        raise MappingError("structure from motion connected no images: too few features, too little overlap, or no sideways motion")
+
+
+def load_fragments(sparse: Path, source: SfmInput, config: SfmConfig) -> list[SfmFragment]:
+    """The models under `sparse` as fragments, largest first; keyframes that two models claim go to the larger one.
+
+    Raises:
+        MappingError: none has `min_fragment` keyframes.
+    """
+    import pycolmap
+
+    models = [pycolmap.Reconstruction(str(folder)) for folder in sorted(sparse.iterdir()) if folder.is_dir()]
+    models.sort(key=lambda model: -model.num_reg_frames())
+    taken: set[int] = set()
+    fragments = []
+    for model in models:
+        fragment = _fragment(model, source, taken)
+        if len(fragment.sfm_from_base) >= min(config.min_fragment, max(2, len(source.keyframes) // 2)):
+            fragments.append(fragment)
+            taken |= set(fragment.sfm_from_base)
+    if not fragments:
+        raise MappingError(f"structure from motion found no connected part of at least {config.min_fragment} keyframes")
+    return fragments
+
+
+def colmap_camera(model: CameraModel, camera_id: int, calibrated: bool) -> Any:
+    """The COLMAP camera of a model; an uncalibrated one gets a single radial term to refine."""
+    import pycolmap
+
+    cx, cy = model.cx + 0.5, model.cy + 0.5
+    if not calibrated:
+        kind, params = "SIMPLE_RADIAL", [0.5 * (model.fx + model.fy), cx, cy, 0.0]
+    elif model.distortion_model == "equidistant":
+        kind, params = "OPENCV_FISHEYE", [model.fx, model.fy, cx, cy, *(*model.distortion, 0.0, 0.0, 0.0, 0.0)[:4]]
+    elif not model.is_distorted:
+        kind, params = "PINHOLE", [model.fx, model.fy, cx, cy]
+    else:
+        k1, k2, p1, p2, k3 = (*model.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
+        kind, params = "FULL_OPENCV", [model.fx, model.fy, cx, cy, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
+    camera = pycolmap.Camera(model=kind, width=model.width, height=model.height, params=params, camera_id=camera_id)
+    camera.has_prior_focal_length = calibrated
+    return camera
+
+
+def model_from_colmap(camera: Any, given: CameraModel) -> CameraModel:
+    """Intrinsics after SfM; only a SIMPLE_RADIAL camera was refined, others come back as they were given."""
+    if camera.model.name != "SIMPLE_RADIAL":
+        return given
+    focal, cx, cy, k = (float(v) for v in camera.params)
+    return CameraModel(given.width, given.height, focal, focal, cx - 0.5, cy - 0.5, "plumb_bob", (k, 0.0, 0.0, 0.0, 0.0))
+
+
+def _sensor(camera_id: int) -> Any:
+    import pycolmap
+
+    return pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera_id)
+
+
+def _write_rig(database: Any, source: SfmInput, tour: int, rig: CameraRig) -> None:
+    import pycolmap
+
+    colmap_rig = pycolmap.Rig()
+    colmap_rig.rig_id = tour + 1
+    reference = rig.cameras[0]
+    for camera in rig.cameras:
+        camera_id = source.camera_id(tour, camera.name)
+        database.write_camera(colmap_camera(camera.model, camera_id, source.calibrated[tour]), use_camera_id=True)
+        if camera is reference:
+            colmap_rig.add_ref_sensor(_sensor(camera_id))
+        else:
+            colmap_rig.add_sensor(_sensor(camera_id), _rigid(camera.base_from_cam.inverse() @ reference.base_from_cam))
+    database.write_rig(colmap_rig, use_rig_id=True)
+
+
+def _rigid(a_from_b: Pose3) -> Any:
+    import pycolmap
+
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(a_from_b.rotation), a_from_b.translation)
+
+
+def _pose(rigid: Any) -> Pose3:
+    return Pose3(np.asarray(rigid.rotation.matrix()), np.asarray(rigid.translation).copy())
+
+
+def _error_px(source: SfmInput, config: SfmConfig) -> float:
+    focal = float(np.median([camera.model.fx for rig in source.rigs for camera in rig.cameras]))
+    return max(config.min_error_px, config.max_error_rad * focal)
+
+
+def _refuse_by_odometry(path: Path, source: SfmInput, config: SfmConfig) -> int:
+    """Delete two-view geometries that turn the robot by another angle than odometry saw."""
+    import pycolmap
+
+    where = {view.id: (keyframe, view.camera) for keyframe in source.keyframes for view in keyframe.views}
+    travelled = _travelled(source.keyframes)
+    refused = 0
+    with pycolmap.Database.open(path) as database:
+        pair_ids, geometries = database.read_two_view_geometries()
+        for pair_id, geometry in zip(pair_ids, geometries):
+            a, b = (int(i) - 1 for i in pycolmap.pair_id_to_image_pair(pair_id))
+            (frame_a, camera_a), (frame_b, camera_b) = where[a], where[b]
+            if frame_a.tour != frame_b.tour or frame_a.odom_from_base is None or frame_b.odom_from_base is None:
+                continue
+            if geometry.cam2_from_cam1 is None or len(geometry.inlier_matches) == 0:
+                continue
+            rig = source.rigs[frame_a.tour]
+            b_from_a = Pose3.from_pose2(frame_b.odom_from_base.inverse() @ frame_a.odom_from_base)
+            expected = rig[camera_b].base_from_cam.inverse() @ b_from_a @ rig[camera_a].base_from_cam
+            error = expected.angle_to(_pose(geometry.cam2_from_cam1))
+            if error > config.odometry_turn_rad + config.odometry_drift * abs(travelled[frame_a.id] - travelled[frame_b.id]):
+                database.delete_two_view_geometry(a + 1, b + 1)
+                refused += 1
+    logger.info("odometry refused %d of %d pairs", refused, len(pair_ids))
+    return refused
+
+
+def _travelled(keyframes: Sequence[Keyframe]) -> dict[int, float]:
+    """Distance travelled up to each keyframe, turns counted as half a metre a radian because they cost heading."""
+    out: dict[int, float] = {}
+    total, last = 0.0, None
+    for keyframe in keyframes:
+        pose = keyframe.odom_from_base or Pose2()
+        if last is not None:
+            total += last.distance_to(pose) + 0.5 * abs(wrap_angle(pose.yaw - last.yaw))
+        out[keyframe.id], last = total, pose
+    return out
+
+
+def _options(source: SfmInput, config: SfmConfig) -> Any:
+    import pycolmap
+
+    error_px = _error_px(source, config)
+    calibrated = all(source.calibrated)
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = config.threads
+    options.random_seed = config.seed
+    options.min_model_size = config.min_fragment
+    options.extract_colors = False
+    options.ba_refine_focal_length = options.ba_refine_extra_params = not calibrated
+    options.ba_refine_sensor_from_rig = False
+    options.ba_min_num_residuals_for_cpu_multi_threading = 5000
+    options.ba_global_frames_ratio = options.ba_global_points_ratio = config.global_ba_ratio
+    options.ba_global_max_refinements = 3
+    options.ba_local_max_refinements = 1
+    options.constant_cameras = {
+        source.camera_id(tour, name) for tour, rig in enumerate(source.rigs) if source.calibrated[tour] for name in rig.names
+    }
+    mapper = options.mapper
+    mapper.num_threads = config.threads
+    mapper.filter_max_reproj_error = error_px
+    mapper.init_max_error = error_px
+    mapper.abs_pose_max_error = 2.5 * error_px
+    mapper.abs_pose_min_num_inliers = config.min_pose_inliers
+    mapper.abs_pose_refine_focal_length = mapper.abs_pose_refine_extra_params = not calibrated
+    mapper.constant_cameras = options.constant_cameras
+    triangulation = options.triangulation
+    triangulation.complete_max_reproj_error = triangulation.merge_max_reproj_error = error_px
+    return options
+
+
+def _fragment(model: Any, source: SfmInput, taken: set[int]) -> SfmFragment:
+    keyframes = {keyframe.id: keyframe for keyframe in source.keyframes}
+    row_of = {int(view_id): k for k, view_id in enumerate(source.views.ids)}
+    point_ids = np.array(sorted(model.point3D_ids()), dtype=np.int64)
+    points = np.array([model.points3D[int(i)].xyz for i in point_ids]).reshape(-1, 3)
+    errors = np.array([model.points3D[int(i)].error for i in point_ids])
+    unit_m = _unit_m(model, source)
+    models = {
+        (tour, camera.name): model_from_colmap(model.cameras[source.camera_id(tour, camera.name)], camera.model)
+        for tour, rig in enumerate(source.rigs)
+        for camera in rig.cameras
+        if source.camera_id(tour, camera.name) in model.cameras
+    }
+    from_base: dict[int, Pose3] = {}
+    from_cam: dict[int, Pose3] = {}
+    observations: dict[int, IntArray] = {}
+    for frame_id in model.reg_frame_ids():
+        keyframe = keyframes[int(frame_id) - 1]
+        if keyframe.id in taken:
+            continue
+        reference = source.rigs[keyframe.tour].cameras[0]
+        rig_from_sfm = _pose(model.frames[frame_id].rig_from_world)
+        base_from_rig = reference.base_from_cam
+        scale = 1.0 / unit_m if math.isfinite(unit_m) else 0.0  # without a rig's scale the camera's mounting cannot be placed yet
+        rig_from_base = base_from_rig.inverse()
+        from_base[keyframe.id] = rig_from_sfm.inverse() @ Pose3(rig_from_base.rotation, rig_from_base.translation * scale)
+        for view in keyframe.views:
+            image = model.images[view.id + 1]
+            from_cam[view.id] = _pose(image.cam_from_world()).inverse()
+            rows = np.full(source.views.rows(row_of[view.id]).stop - source.views.rows(row_of[view.id]).start, -1, dtype=np.int64)
+            for index, point in enumerate(image.points2D):
+                if point.has_point3D():
+                    rows[index] = np.searchsorted(point_ids, int(point.point3D_id))
+            observations[view.id] = rows
+    return SfmFragment(from_base, from_cam, points, errors, observations, models, unit_m)
+
+
+def _unit_m(model: Any, source: SfmInput) -> float:
+    """Metres per unit by comparing the model's rigs with the given ones; COLMAP rescales rigs with the model."""
+    ratios = []
+    for tour, rig in enumerate(source.rigs):
+        if tour + 1 not in model.rigs:
+            continue
+        for camera in rig.cameras[1:]:
+            given = camera.base_from_cam.inverse() @ rig.cameras[0].base_from_cam
+            found = model.rigs[tour + 1].sensor_from_rig(_sensor(source.camera_id(tour, camera.name)))
+            length = float(np.linalg.norm(given.translation))
+            if found is not None and length > 0.01:
+                ratios.append(length / max(float(np.linalg.norm(found.translation)), 1e-12))
+    return float(np.median(ratios)) if ratios else math.nan

@@ -1,0 +1,83 @@
+"""What a map is built from: images in time order, the rig that took them and, where known, odometry and scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from astra.core.types import CameraFrame, LaserScan, nanoseconds
+from astra.geometry import CameraRig, Pose3, Trajectory
+
+
+@runtime_checkable
+class Tour(Protocol):
+    """One walk or drive through a building; `astra.datasets` opens bags, videos and photo folders as one."""
+
+    @property
+    def name(self) -> str:
+        """A short name for records and file names."""
+        ...
+
+    @property
+    def rig(self) -> CameraRig:
+        """The cameras, calibrated, and where they sit on base_link."""
+        ...
+
+    @property
+    def odometry(self) -> Trajectory | None:
+        """odom_from_base over the tour; metric, drifting. None for a hand-held camera."""
+        ...
+
+    def frames(self) -> Iterator[CameraFrame]:
+        """Images of all cameras in time order."""
+        ...
+
+    def scans(self) -> Sequence[LaserScan]:
+        """Planar scans in time order; empty without a lidar."""
+        ...
+
+
+@runtime_checkable
+class CalibratedTour(Tour, Protocol):
+    """A tour that knows whether its intrinsics were measured; plain tours count as calibrated."""
+
+    @property
+    def calibrated(self) -> bool:
+        """False if the rig's focal length is a guess that SfM has to refine."""
+        ...
+
+
+@runtime_checkable
+class MountedTour(Tour, Protocol):
+    """A tour that knows where its other sensors sit; elsewhere a scan is taken to be level over base_link."""
+
+    def base_from_sensor(self, frame: str) -> Pose3:
+        """Where the sensor with this frame id sits on base_link."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """Images taken at the same moment, at most one a camera."""
+
+    stamp_ns: int
+    frames: tuple[CameraFrame, ...]
+
+
+def is_calibrated(tour: Tour) -> bool:
+    """Whether the tour's intrinsics may be held fixed."""
+    return tour.calibrated if isinstance(tour, CalibratedTour) else True
+
+
+def synchronised(tour: Tour, tolerance_s: float) -> Iterator[FrameSet]:
+    """Group a tour's images by time: a set ends when a camera repeats or `tolerance_s` has passed since its first image."""
+    tolerance_ns = nanoseconds(tolerance_s)
+    pending: list[CameraFrame] = []
+    for frame in tour.frames():
+        if pending and (frame.stamp_ns - pending[0].stamp_ns > tolerance_ns or any(frame.camera == other.camera for other in pending)):
+            yield FrameSet(pending[0].stamp_ns, tuple(pending))
+            pending = []
+        pending.append(frame)
+    if pending:
+        yield FrameSet(pending[0].stamp_ns, tuple(pending))
