@@ -1,13 +1,13 @@
-"""Transforms over time: the system's tf2 where it is installed is equivalent; this buffer needs only tf2_msgs.
+"""Transforms over time: the system's tf2_ros where it is installed, else a tree of ours that needs only tf2_msgs.
 
-tf2_ros exists in no wheel. The semantics are tf2's: per child one parent, linear and spherical interpolation, no extrapolation, a cache of fixed length.
+tf2_ros exists in no wheel. Our semantics are tf2's: per child one parent, linear and spherical interpolation, no extrapolation, a cache of fixed length.
 """
 
 from __future__ import annotations
 
 import bisect
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tf2_msgs.msg import TFMessage
@@ -47,6 +47,7 @@ class TransformTree:
             if static:
                 self._static[child] = parent_from_child
                 return
+            self._static.pop(child, None)
             stamps, poses = self._stamps.setdefault(child, []), self._poses.setdefault(child, [])
             i = bisect.bisect_left(stamps, stamp_ns)
             if i < len(stamps) and stamps[i] == stamp_ns:
@@ -71,15 +72,15 @@ class TransformTree:
                 raise TransformUnavailableError(f"frames {target!r} and {source!r} are not connected")
             up, down = up[: up.index(common)], down[: down.index(common)]
             if stamp_ns is None:
-                newest = [self._stamps[frame][-1] for frame in up + down if frame not in self._static]
-                stamp_ns = min(newest, default=0)
+                stamp_ns = self._common_ns(up + down)
             return self._compose(down, stamp_ns).inverse() @ self._compose(up, stamp_ns)
 
-    def newest_ns(self, child: str) -> int | None:
-        """The newest stamp of a moving frame, or None."""
+    def newest_ns(self, target: str, source: str) -> int | None:
+        """The newest stamp at which the two frames are connected (0 if they are rigidly so), or None if they are not."""
         with self._lock:
-            stamps = self._stamps.get(child)
-            return stamps[-1] if stamps else None
+            up, down = self._chain(source), self._chain(target)
+            common = next((frame for frame in up if frame in down), None)
+            return None if common is None else self._common_ns(up[: up.index(common)] + down[: down.index(common)])
 
     def clear(self) -> None:
         """Forget every moving transform (the clock jumped back)."""
@@ -88,6 +89,9 @@ class TransformTree:
                 del self._parents[child]
             self._stamps.clear()
             self._poses.clear()
+
+    def _common_ns(self, frames: list[str]) -> int:
+        return min((self._stamps[frame][-1] for frame in frames if frame not in self._static), default=0)
 
     def _chain(self, frame: str) -> list[str]:
         chain = [frame]
@@ -129,27 +133,86 @@ def _slerp(a: FloatArray, b: FloatArray, u: float) -> FloatArray:
     return np.asarray((np.sin((1.0 - u) * angle) * a + np.sin(u * angle) * b) / np.sin(angle))
 
 
-class TfBuffer:
-    """Listens to /tf and /tf_static; relative names, so that namespaces work."""
+class _Transforms(Protocol):
+    def insert(self, parent: str, child: str, parent_from_child: Pose3, stamp_ns: int, *, static: bool = False) -> None: ...
+    def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Pose3: ...
+    def newest_ns(self, target: str, source: str) -> int | None: ...
+    def clear(self) -> None: ...
 
-    def __init__(self, node: Any, cache_s: float = 10.0) -> None:
-        from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-        self.tree = TransformTree(cache_s)
-        latched = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        moving = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
-        self._subscriptions = [
-            node.create_subscription(TFMessage, "tf", lambda m: self._insert(m, False), moving),
-            node.create_subscription(TFMessage, "tf_static", lambda m: self._insert(m, True), latched),
-        ]
+class SystemTree:
+    """The same interface on the system's tf2."""
+
+    def __init__(self, cache_s: float = 10.0) -> None:
+        import tf2_ros
+        from rclpy.duration import Duration
+
+        self._tf2 = tf2_ros
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(nanoseconds=nanoseconds(cache_s)))
+
+    def insert(self, parent: str, child: str, parent_from_child: Pose3, stamp_ns: int, *, static: bool = False) -> None:
+        """Add a transform."""
+        message = transform_stamped(parent, child, parent_from_child, stamp_ns)
+        (self._buffer.set_transform_static if static else self._buffer.set_transform)(message, "astra")
 
     def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Pose3:
-        """`target_from_source`; never waits: the executor that would deliver the transform is the caller's own.
+        """See `TransformTree.lookup`."""
+        from rclpy.time import Time
+
+        try:
+            return pose3_from_transform(self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns or 0)).transform)
+        except self._tf2.TransformException as error:
+            raise TransformUnavailableError(str(error)) from error
+
+    def newest_ns(self, target: str, source: str) -> int | None:
+        """See `TransformTree.newest_ns`."""
+        try:
+            return int(self._buffer.get_latest_common_time(target, source).nanoseconds)
+        except self._tf2.TransformException:
+            return None
+
+    def clear(self) -> None:
+        """Forget every transform."""
+        self._buffer.clear()
+
+
+def _new_tree(cache_s: float) -> _Transforms:
+    try:
+        return SystemTree(cache_s)
+    except ImportError:
+        return TransformTree(cache_s)
+
+
+class TfBuffer:
+    """Listens to /tf and /tf_static; relative names, so that namespaces work. `static_only` spares light nodes the moving frames."""
+
+    def __init__(self, node: Any, cache_s: float = 10.0, *, static_only: bool = False) -> None:
+        from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+        self.tree = _new_tree(cache_s)
+        latched = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        moving = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+        self._subscriptions = [node.create_subscription(TFMessage, "tf_static", lambda m: self._insert(m, True), latched)]
+        if not static_only:
+            self._subscriptions.append(node.create_subscription(TFMessage, "tf", lambda m: self._insert(m, False), moving))
+
+    def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Pose3:
+        """`target_from_source` at a stamp, by default the newest at which they are connected.
+
+        Never waits: the executor that would deliver the transform is the caller's own.
 
         Raises:
             TransformUnavailableError: see `TransformTree.lookup`.
         """
         return self.tree.lookup(target, source, stamp_ns)
+
+    def newest_ns(self, target: str, source: str) -> int | None:
+        """The newest stamp at which the two frames are connected, or None if they are not."""
+        return self.tree.newest_ns(target, source)
+
+    def clear(self) -> None:
+        """Forget the moving transforms (the clock jumped back)."""
+        self.tree.clear()
 
     def _insert(self, message: Any, static: bool) -> None:
         for t in message.transforms:
