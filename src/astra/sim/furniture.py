@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,8 +11,10 @@ from astra.core.types import FloatArray
 from astra.sim.meshes import SceneBuilder, rotate
 from astra.sim.textures import Colour, surface
 
-PATCH_M = 2.5
-FACE_LIGHT = {"top": 1.0, "front": 0.9, "back": 0.82, "left": 0.76, "right": 0.86, "bottom": 0.5}
+PATCH_M = (0.6, 2.5)  # pictures of materials come in two sizes
+PX_PER_M = 150.0
+FACE_LIGHT = {"top": 1.0, "front": 0.88, "back": 0.88, "left": 0.76, "right": 0.76, "bottom": 0.76}
+BOOKS = ((178.0, 52.0, 44.0), (42.0, 84.0, 140.0), (222.0, 196.0, 120.0), (60.0, 120.0, 72.0), (232.0, 228.0, 214.0), (66.0, 50.0, 72.0))
 
 
 class Carpenter:
@@ -19,7 +22,7 @@ class Carpenter:
 
     def __init__(self, scene: SceneBuilder, rng: np.random.Generator) -> None:
         self.scene, self.rng = scene, rng
-        self._materials: dict[tuple[Colour, float], int] = {}
+        self._materials: dict[tuple[Colour, float, float], int] = {}
         self._place = (0.0, 0.0, 0.0)
 
     def build(self, kind: str, x: float, y: float, yaw_rad: float, colour: Colour) -> None:
@@ -27,19 +30,20 @@ class Carpenter:
         self._place = (x, y, yaw_rad)
         getattr(self, f"_{kind}")(colour)
 
-    def _material(self, colour: Colour, light: float) -> int:
-        key = (colour, light)
+    def _material(self, colour: Colour, light: float, size_m: float) -> int:
+        key = (colour, light, size_m)
         if key not in self._materials:
             shaded = (colour[0] * light, colour[1] * light, colour[2] * light)
-            self._materials[key] = self.scene.patch(surface(PATCH_M, PATCH_M, shaded, self.rng, 160.0, 45.0))
+            self._materials[key] = self.scene.patch(surface(size_m, size_m, shaded, self.rng, PX_PER_M, 45.0))
         return self._materials[key]
 
     def _face(self, corners: FloatArray, colour: Colour, light: float) -> None:
         x, y, yaw = self._place
-        wide = min(float(np.linalg.norm(corners[1] - corners[0])) / PATCH_M, 1.0)
-        high = min(float(np.linalg.norm(corners[3] - corners[0])) / PATCH_M, 1.0)
+        wide, high = float(np.linalg.norm(corners[1] - corners[0])), float(np.linalg.norm(corners[3] - corners[0]))
+        size = PATCH_M[0] if max(wide, high) <= PATCH_M[0] else PATCH_M[1]
+        wide, high = min(wide / size, 1.0), min(high / size, 1.0)
         u, v = float(self.rng.uniform(0, 1 - wide)), float(self.rng.uniform(0, 1 - high))
-        self.scene.quad(rotate(corners, yaw, (x, y)), self._material(colour, light), (u, v, u + wide, v + high))
+        self.scene.quad(rotate(corners, yaw, (x, y)), self._material(colour, light, size), (u, v, u + wide, v + high))
 
     def box(self, centre: tuple[float, float, float], size: tuple[float, float, float], colour: Colour) -> None:
         """A drawn box, in the piece's frame, full sizes."""
@@ -62,8 +66,8 @@ class Carpenter:
         """A drawn upright prism about the piece's axis."""
         angles = 2 * math.pi * np.arange(sides + 1) / sides
         ring = radius_m * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        for i, (p, q) in enumerate(zip(ring[:-1], ring[1:])):
-            light = round(0.82 + 0.08 * math.cos(2 * math.pi * i / sides), 1)
+        for i, (p, q) in enumerate(itertools.pairwise(ring)):
+            light = FACE_LIGHT["front" if math.cos(2 * math.pi * i / sides) > 0 else "left"]
             self._face(np.array([(*p, low_m), (*q, low_m), (*q, high_m), (*p, high_m)]), colour, light)
         for i in range(0, sides, 2):
             corners = [(0.0, 0.0), tuple(ring[i]), tuple(ring[i + 1]), tuple(ring[(i + 2) % sides])]
@@ -123,8 +127,7 @@ class Carpenter:
             y = -0.54
             while y < 0.45:
                 width, height = float(self.rng.uniform(0.05, 0.16)), float(self.rng.uniform(0.2, 0.36))
-                tone = tuple(float(v) for v in np.round(self.rng.uniform(40, 230, 3) / 60) * 60)
-                self.box((0.01, y + width / 2, z + height / 2), (0.22, width - 0.01, height), (tone[0], tone[1], tone[2]))
+                self.box((0.01, y + width / 2, z + height / 2), (0.22, width - 0.01, height), BOOKS[int(self.rng.integers(0, len(BOOKS)))])
                 y += width + (float(self.rng.uniform(0.05, 0.2)) if self.rng.random() < 0.25 else 0.0)
         self._solid((0.32, 1.22, 1.9))
 

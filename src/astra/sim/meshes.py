@@ -170,6 +170,6 @@ def _write_obj(path: Path, quads: list[_Quad], places: list[tuple[int, int, int]
 def rotate(points: FloatArray, yaw_rad: float, at: tuple[float, float]) -> FloatArray:
     """Turn points (N, 3) about the vertical axis, then move them by `at` (x, y)."""
     c, s = math.cos(yaw_rad), math.sin(yaw_rad)
-    moved = np.asarray(points, dtype=np.float64) @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    moved: FloatArray = np.asarray(points, dtype=np.float64) @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
     moved[:, :2] += at
     return moved
