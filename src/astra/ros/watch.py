@@ -1,0 +1,70 @@
+"""Watchdogs on steady arrival time: is this input still coming, is that node still alive?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from astra.core.types import seconds
+
+
+class Freshness:
+    """Remembers when something last arrived, on the steady clock."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._arrived_ns: int | None = None
+
+    def arrived(self, steady_ns: int) -> None:
+        """It arrived now."""
+        self._arrived_ns = steady_ns
+
+    def forget(self) -> None:
+        """As if it had never arrived."""
+        self._arrived_ns = None
+
+    @property
+    def ever(self) -> bool:
+        """Whether it ever arrived."""
+        return self._arrived_ns is not None
+
+    def age_s(self, steady_ns: int) -> float:
+        """Time since the last arrival, infinite if there was none [s]."""
+        return float("inf") if self._arrived_ns is None else seconds(steady_ns - self._arrived_ns)
+
+    def is_fresh(self, steady_ns: int) -> bool:
+        """Whether it arrived within the limit."""
+        return self.age_s(steady_ns) <= self.limit_s
+
+
+class Heartbeats:
+    """Hears the 1 Hz diagnostics of the stack's nodes: whether each is alive and active, and what its worst status is.
+
+    DDS notices a killed process only when its lease ends, after 20 s; the heartbeat is missed sooner.
+    """
+
+    def __init__(self, node: Any, limit_s: float = 5.0) -> None:
+        self._node, self._limit_s = node, limit_s
+        self._alive: dict[str, Freshness] = {}
+        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
+        self._subscription = node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos)
+
+    def _on_diagnostics(self, message: Any) -> None:
+        for status in message.status:
+            if status.name == f"{status.hardware_id}: state" and status.level == DiagnosticStatus.OK:
+                self._alive.setdefault(status.hardware_id, Freshness(self._limit_s)).arrived(self._node.steady_ns())
+
+    def known(self, name: str) -> bool:
+        """Whether the node was ever heard."""
+        return name in self._alive
+
+    def is_active(self, name: str) -> bool:
+        """Whether the node reported itself active within the limit."""
+        heard = self._alive.get(name)
+        return heard is not None and heard.is_fresh(self._node.steady_ns())
+
+    def is_silent(self, name: str) -> bool:
+        """Whether a node that was heard before has fallen silent; Nav2's servers, never heard, are not judged."""
+        return self.known(name) and not self.is_active(name)
