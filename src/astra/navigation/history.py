@@ -9,6 +9,9 @@ from astra.core.types import seconds
 from astra.geometry.se2 import Pose2, wrap_angle
 
 
+MAX_SPEED_MPS = 5.0
+
+
 class PoseHistory:
     """Poses over the last seconds; a stamp that goes back starts a new history."""
 
@@ -22,9 +25,9 @@ class PoseHistory:
         return len(self._stamps)
 
     def add(self, stamp_ns: int, odom_from_base: Pose2, linear_mps: float, angular_radps: float) -> bool:
-        """Take the newest pose; False if its stamp went back, and older poses were dropped."""
-        went_back = bool(self._stamps) and stamp_ns < self._stamps[-1]
-        if went_back:
+        """Take the newest pose; False if its stamp went back or the pose leapt, and older poses were dropped."""
+        broken = bool(self._stamps) and (stamp_ns < self._stamps[-1] or self._leapt(stamp_ns, odom_from_base))
+        if broken:
             self._stamps, self._poses = [], []
         if not self._stamps or stamp_ns > self._stamps[-1]:
             self._stamps.append(stamp_ns)
@@ -33,7 +36,12 @@ class PoseHistory:
         if seconds(stamp_ns - self._stamps[0]) > 1.25 * self._keep_s:
             cut = bisect.bisect_left(self._stamps, stamp_ns - round(self._keep_s * 1e9))
             del self._stamps[:cut], self._poses[:cut]
-        return not went_back
+        return not broken
+
+    def _leapt(self, stamp_ns: int, odom_from_base: Pose2) -> bool:
+        """Whether no robot could have come here since the last pose: another odometry has begun."""
+        elapsed_s = seconds(stamp_ns - self._stamps[-1])
+        return odom_from_base.distance_to(self._poses[-1]) > 0.3 + MAX_SPEED_MPS * elapsed_s
 
     @property
     def newest(self) -> tuple[int, Pose2]:

@@ -23,7 +23,7 @@ class PlanJob:
     angular_radps: float
     subgoals: tuple[Subgoal, ...] = ()
     forget: bool = False  # the odometry jumped: what was seen before lies elsewhere
-    new_route: bool = False
+    route_id: int = 0  # another one than before: the planner forgets its last path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,14 +44,16 @@ class LocalPlanning:
     def __init__(self, grid: GridConfig, planner: Planner) -> None:
         self._grid = RollingGrid(grid)
         self._planner = planner
+        self._route_id = 0
 
     def process(self, job: PlanJob) -> PlanOutcome:
         """Look, then plan to the first subgoal that can be reached; prefers any that is reached over a stand-in beside it."""
         began = time.perf_counter()
         if job.forget:
             self._grid.clear()
-        if job.forget or job.new_route:
+        if job.forget or job.route_id != self._route_id:
             self._planner.reset()
+        self._route_id = job.route_id
         self._grid.add_scan(job.scan, job.odom_from_base_at_scan, job.base_from_sensor)
         grid = self._grid.snapshot()
         looked = time.perf_counter()

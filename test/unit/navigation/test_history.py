@@ -41,3 +41,11 @@ def test_old_poses_are_forgotten_and_a_jump_back_starts_again() -> None:
     assert len(history) < 70
     assert not history.add(5, Pose2(), 0.0, 0.0)
     assert len(history) == 1
+
+
+def test_a_pose_that_leaps_starts_again() -> None:
+    history = filled()
+    newest_ns, newest = history.newest
+    assert not history.add(newest_ns + 20_000_000, Pose2(), 0.0, 0.0)
+    assert history.newest[1] == Pose2()
+    assert history.add(newest_ns + 40_000_000, Pose2(0.01, 0.0, 0.0), 0.5, 0.0)
