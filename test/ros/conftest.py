@@ -1,0 +1,30 @@
+"""ROS tests: the environment, and a domain for each test so that neighbours never hear each other."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from astra.core.errors import MissingDependencyError
+from astra.ros.environment import activate
+
+_domains = itertools.count(os.getpid() % 50)
+
+try:
+    activate()
+    import astra_nav.msg  # noqa: F401
+except (MissingDependencyError, ImportError) as error:
+    pytest.skip(f"ROS tests need ROS 2 and the built interfaces: {error}", allow_module_level=True)
+
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain of this test's own, set for it and for the processes it starts."""
+    domain = 1 + next(_domains) % 100
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    yield domain
