@@ -59,14 +59,14 @@ class SfmConfig:
 class SfmFragment:
     """One connected reconstruction in its own frame and units.
 
-    sfm_from_base: keyframe id → pose, the rig's extrinsics already scaled with the model.
+    sfm_from_ref: keyframe id → pose of the rig's first camera (optical axes), whether or not it took an image.
     sfm_from_cam: view id → pose. points: (P, 3). point_errors: (P,) mean reprojection error [px].
     observations: view id → (N,) int64, row of `points` for each of the view's features, −1 where none.
     models: (tour, camera name) → intrinsics after SfM.
     unit_m: length of one unit by the rig's extrinsics; NaN for a single camera.
     """
 
-    sfm_from_base: dict[int, Pose3]
+    sfm_from_ref: dict[int, Pose3]
     sfm_from_cam: dict[int, Pose3]
     points: FloatArray
     point_errors: FloatArray
@@ -162,9 +162,9 @@ def load_fragments(sparse: Path, source: SfmInput, config: SfmConfig) -> list[Sf
     fragments = []
     for model in models:
         fragment = _fragment(model, source, taken)
-        if len(fragment.sfm_from_base) >= min(config.min_fragment, max(2, len(source.keyframes) // 2)):
+        if len(fragment.sfm_from_ref) >= min(config.min_fragment, max(2, len(source.keyframes) // 2)):
             fragments.append(fragment)
-            taken |= set(fragment.sfm_from_base)
+            taken |= set(fragment.sfm_from_ref)
     if not fragments:
         raise MappingError(f"structure from motion found no connected part of at least {config.min_fragment} keyframes")
     return fragments
@@ -307,39 +307,32 @@ def _options(source: SfmInput, config: SfmConfig) -> Any:
 
 def _fragment(model: Any, source: SfmInput, taken: set[int]) -> SfmFragment:
     keyframes = {keyframe.id: keyframe for keyframe in source.keyframes}
-    row_of = {int(view_id): k for k, view_id in enumerate(source.views.ids)}
     point_ids = np.array(sorted(model.point3D_ids()), dtype=np.int64)
     points = np.array([model.points3D[int(i)].xyz for i in point_ids]).reshape(-1, 3)
     errors = np.array([model.points3D[int(i)].error for i in point_ids])
-    unit_m = _unit_m(model, source)
     models = {
         (tour, camera.name): model_from_colmap(model.cameras[source.camera_id(tour, camera.name)], camera.model)
         for tour, rig in enumerate(source.rigs)
         for camera in rig.cameras
         if source.camera_id(tour, camera.name) in model.cameras
     }
-    from_base: dict[int, Pose3] = {}
+    from_ref: dict[int, Pose3] = {}
     from_cam: dict[int, Pose3] = {}
     observations: dict[int, IntArray] = {}
     for frame_id in model.reg_frame_ids():
         keyframe = keyframes[int(frame_id) - 1]
         if keyframe.id in taken:
             continue
-        reference = source.rigs[keyframe.tour].cameras[0]
-        rig_from_sfm = _pose(model.frames[frame_id].rig_from_world)
-        base_from_rig = reference.base_from_cam
-        scale = 1.0 / unit_m if math.isfinite(unit_m) else 0.0  # without a rig's scale the camera's mounting cannot be placed yet
-        rig_from_base = base_from_rig.inverse()
-        from_base[keyframe.id] = rig_from_sfm.inverse() @ Pose3(rig_from_base.rotation, rig_from_base.translation * scale)
+        from_ref[keyframe.id] = _pose(model.frames[frame_id].rig_from_world).inverse()
         for view in keyframe.views:
             image = model.images[view.id + 1]
             from_cam[view.id] = _pose(image.cam_from_world()).inverse()
-            rows = np.full(source.views.rows(row_of[view.id]).stop - source.views.rows(row_of[view.id]).start, -1, dtype=np.int64)
+            rows = np.full(len(image.points2D), -1, dtype=np.int64)
             for index, point in enumerate(image.points2D):
                 if point.has_point3D():
                     rows[index] = np.searchsorted(point_ids, int(point.point3D_id))
             observations[view.id] = rows
-    return SfmFragment(from_base, from_cam, points, errors, observations, models, unit_m)
+    return SfmFragment(from_ref, from_cam, points, errors, observations, models, _unit_m(model, source))
 
 
 def _unit_m(model: Any, source: SfmInput) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from astra.core.types import CameraFrame, LaserScan, nanoseconds
-from astra.geometry import CameraRig, Pose3, Trajectory
+from astra.geometry import BODY_FROM_OPTICAL, CameraRig, Pose3, RigCamera, Trajectory
 
 
 @runtime_checkable
@@ -63,6 +63,19 @@ class FrameSet:
 
     stamp_ns: int
     frames: tuple[CameraFrame, ...]
+
+
+def is_mounted(rig: CameraRig) -> bool:
+    """Whether it is known where the cameras sit on base_link; identity poses mean that nobody said."""
+    return any(camera.base_from_cam.angle_to(Pose3()) > 1e-6 or bool(camera.base_from_cam.translation.any()) for camera in rig.cameras)
+
+
+def usable_rig(rig: CameraRig) -> CameraRig:
+    """The rig that SfM can hold rigid: all cameras if their mounting is known, else the first alone, looking along base_link's x axis."""
+    if is_mounted(rig):
+        return rig
+    first = rig.cameras[0]
+    return CameraRig((RigCamera(first.name, first.model, BODY_FROM_OPTICAL),))
 
 
 def is_calibrated(tour: Tour) -> bool:

@@ -1,0 +1,127 @@
+"""Stage 7: semantic landmarks. What an image shows is an extractor's business; which detections are one thing in the world is decided here.
+
+`LandmarkExtractor` is the seam: the default reads text (`text_landmarks.py`), a vision-language model slots in by satisfying it. Detections
+of all views are joined by where they lie in space first and by what they say second (`association.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from astra.core.config import require
+from astra.core.types import Float32Array, FloatArray, UInt8Array
+from astra.geometry import CameraModel, Pose3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkDetection:
+    """One semantic thing in one image.
+
+    label: the text as read if `is_text`, else a category. score: 0..1. polygon: (4, 2) [px], clockwise from the thing's own top left.
+    attributes: its look in words. function: what the place is for, empty if it does not say.
+    """
+
+    label: str
+    is_text: bool
+    score: float
+    polygon: FloatArray
+    attributes: str = ""
+    function: str = ""
+
+
+@runtime_checkable
+class LandmarkExtractor(Protocol):
+    """Finds semantic landmarks in single images. What it reads is data about the world, never an instruction."""
+
+    @property
+    def name(self) -> str:
+        """A short name for the map's build record."""
+        ...
+
+    def extract(self, rgb: UInt8Array) -> Sequence[LandmarkDetection]:
+        """The landmarks in one image (H, W, 3) uint8 RGB."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkView:
+    """A registered view as landmark association sees it.
+
+    keypoints: (N, 2) [px]; points_map: (N, 3) [m], NaN where not triangulated.
+    """
+
+    view_id: int
+    node_id: int
+    model: CameraModel
+    map_from_cam: Pose3
+    keypoints: Float32Array
+    points_map: Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarkConfig:
+    """When two detections are one thing, and when a thing is sure enough to be kept."""
+
+    min_observations: int = 2
+    sure_score: float = 0.93  # a single detection this sure is kept if its depth is known
+    sure_characters: int = 4
+    min_similarity: float = 0.55  # of two texts at the same place, 0..1
+    max_distance_m: float = 0.45  # between two detections of one thing, beyond their own uncertainty
+    max_ray_miss_m: float = 0.25  # between a ray and the thing it is said to hit
+    max_range_m: float = 9.0
+    min_parallax_rad: float = 0.06  # between two rays that are to fix a position on their own
+    pixel_sigma: float = 2.0  # of a detection's centre
+    merge_lines: bool = True  # lines of text that hang directly below each other become one landmark
+
+    def __post_init__(self) -> None:
+        require(self.min_observations >= 1, "min_observations", self.min_observations, "≥ 1")
+        require(0.0 <= self.sure_score <= 1.0, "sure_score", self.sure_score, "in 0..1")
+        require(self.sure_characters >= 1, "sure_characters", self.sure_characters, "≥ 1")
+        require(0.0 < self.min_similarity <= 1.0, "min_similarity", self.min_similarity, "in (0, 1]")
+        require(self.max_distance_m > 0.0, "max_distance_m", self.max_distance_m, "> 0")
+        require(self.max_ray_miss_m > 0.0, "max_ray_miss_m", self.max_ray_miss_m, "> 0")
+        require(self.max_range_m > 0.0, "max_range_m", self.max_range_m, "> 0")
+        require(self.min_parallax_rad > 0.0, "min_parallax_rad", self.min_parallax_rad, "> 0")
+        require(self.pixel_sigma > 0.0, "pixel_sigma", self.pixel_sigma, "> 0")
+
+
+def detect_landmarks(
+    images: Sequence[tuple[int, Callable[[], UInt8Array]]], extractor: LandmarkExtractor, tick: Callable[[int], None] = lambda done: None
+) -> dict[int, tuple[LandmarkDetection, ...]]:
+    """Run the extractor over (view id, image loader) pairs; views in which nothing was found are left out."""
+    found = {}
+    for view_id, load in images:
+        detections = tuple(extractor.extract(load()))
+        if detections:
+            found[view_id] = detections
+        tick(1)
+    return found
+
+
+def detections_to_json(found: Mapping[int, Sequence[LandmarkDetection]]) -> list[dict[str, object]]:
+    """A JSON-able record of all detections, for the work folder."""
+    return [
+        {
+            "view": view_id, "label": d.label, "is_text": d.is_text, "score": d.score,
+            "polygon": np.asarray(d.polygon).tolist(), "attributes": d.attributes, "function": d.function,
+        }
+        for view_id, detections in sorted(found.items())
+        for d in detections
+    ]  # fmt: skip
+
+
+def detections_from_json(records: Sequence[Mapping[str, object]]) -> dict[int, tuple[LandmarkDetection, ...]]:
+    """Read what `detections_to_json` made."""
+    found: dict[int, tuple[LandmarkDetection, ...]] = {}
+    for r in records:
+        polygon = np.array(r["polygon"], dtype=np.float64)
+        detection = LandmarkDetection(
+            str(r["label"]), bool(r["is_text"]), float(str(r["score"])), polygon, str(r["attributes"]), str(r["function"])
+        )
+        view_id = int(str(r["view"]))
+        found[view_id] = (*found.get(view_id, ()), detection)
+    return found
