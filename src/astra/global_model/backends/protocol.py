@@ -32,6 +32,10 @@ class Meaning:
 class GlobalBackend(Protocol):
     """The part of Astra-Global that a multimodal language model can take over; geometry stays with us."""
 
+    def prepare(self, landmarks: Sequence[Landmark]) -> None:
+        """Do ahead what does not depend on the goal."""
+        ...
+
     def detect_landmarks(self, rgb: UInt8Array) -> tuple[DetectedLandmark, ...]:
         """Landmarks in an image (H, W, 3) uint8, best first."""
         ...

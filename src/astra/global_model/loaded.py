@@ -1,0 +1,88 @@
+"""A map as the global model uses it: graph, index, and each view's triangulated features ready to be matched."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray
+from astra.geometry import Pose3
+from astra.perception.local import unit_descriptors
+from astra.topomap.features import MapFeatures
+from astra.topomap.queries import MapIndex
+from astra.topomap.types import TopoMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewPoints:
+    """The triangulated features of one map view.
+
+    units: (N, 128) float32 unit descriptors. points_map: (N, 3) float32 [m]. point_ids: (N,) int64.
+    """
+
+    units: Float32Array
+    points_map: Float32Array
+    point_ids: IntArray
+
+
+class LoadedMap:
+    """One map in memory; may be shared by everything that runs on one thread."""
+
+    def __init__(self, topomap: TopoMap, features: MapFeatures, path: Path | None = None, cached_views: int = 400) -> None:
+        self.map = topomap
+        self.features = features
+        self.path = path
+        self.index = MapIndex(topomap)
+        self.view_ids: IntArray = np.asarray(features.view_ids, dtype=np.int64)
+        self.row_of_view = {int(view_id): row for row, view_id in enumerate(self.view_ids)}
+        poses = [self.index.view(int(i)).map_from_cam for i in self.view_ids]
+        self.view_positions: FloatArray = np.array([p.translation for p in poses]).reshape(-1, 3)
+        self.view_axes: FloatArray = np.array([p.rotation[:, 2] for p in poses]).reshape(-1, 3)
+        self._cached_views = cached_views
+        self._cache: OrderedDict[int, ViewPoints] = OrderedDict()
+
+    @staticmethod
+    def load(map_dir: Path) -> LoadedMap:
+        """Read a map folder.
+
+        Raises:
+            MapError: it is missing, damaged, foreign or newer.
+        """
+        from astra.topomap.io import load_features, load_map
+
+        return LoadedMap(load_map(map_dir), load_features(map_dir), map_dir)
+
+    def rows_of_nodes(self, node_ids: tuple[int, ...]) -> IntArray:
+        """Rows of all views of these nodes."""
+        rows = [self.row_of_view[v.id] for i in node_ids for v in self.map.nodes[i].views if v.id in self.row_of_view]
+        return np.array(rows, dtype=np.int64)
+
+    def view_points(self, row: int) -> ViewPoints:
+        """The triangulated features of the view in this row; the latest used are kept."""
+        if row in self._cache:
+            self._cache.move_to_end(row)
+            return self._cache[row]
+        lo, hi = int(self.features.offsets[row]), int(self.features.offsets[row + 1])
+        known: BoolArray = np.asarray(self.features.point_ids[lo:hi]) >= 0
+        points = ViewPoints(
+            unit_descriptors(np.asarray(self.features.descriptors[lo:hi])[known]),
+            np.asarray(self.features.points_map[lo:hi])[known],
+            np.asarray(self.features.point_ids[lo:hi])[known],
+        )
+        self._cache[row] = points
+        if len(self._cache) > self._cached_views:
+            self._cache.popitem(last=False)
+        return points
+
+    def rows_like(self, map_from_cam: Pose3, count: int, max_distance_m: float, max_angle_rad: float) -> IntArray:
+        """Rows of the views that look most like a camera at this pose would, best first."""
+        distance = np.linalg.norm(self.view_positions - map_from_cam.translation, axis=1)
+        angle = np.arccos(np.clip(self.view_axes @ map_from_cam.rotation[:, 2], -1.0, 1.0))
+        cost = distance / max_distance_m + angle / max_angle_rad
+        allowed = (distance <= max_distance_m) & (angle <= max_angle_rad)
+        order = np.argsort(np.where(allowed, cost, np.inf), kind="stable")[:count]
+        chosen: IntArray = order[allowed[order]]
+        return chosen

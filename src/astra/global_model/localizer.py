@@ -1,0 +1,262 @@
+"""Astra-Global's "Where am I?" (paper 3.1.2): coarse → consistency → fine → confidence."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from astra.core.config import require
+from astra.core.types import Float32Array, IntArray
+from astra.geometry import Pose3
+from astra.global_model.backends.embedded import EmbeddedBackend
+from astra.global_model.backends.protocol import GlobalBackend
+from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, match_landmarks, rank_nodes
+from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability
+from astra.global_model.consistency import ConsistencyConfig, Place, explain_landmarks, group_places
+from astra.global_model.fine import (
+    Correspondences,
+    FineConfig,
+    RigPose,
+    correspondences,
+    keypoint_cells,
+    solve_rig_pose,
+    unique_keypoints,
+)
+from astra.global_model.loaded import LoadedMap
+from astra.global_model.types import LocalizationResult, Query, StageTimes, Status
+from astra.perception.local import LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures, match_units, unit_descriptors
+from astra.perception.place import PlaceEncoder, PlaceEncoderConfig
+
+__all__ = ["GlobalLocalizer", "LoadedMap", "GlobalLocalizerConfig"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalLocalizerConfig:
+    """The stages' configurations, and how many map views each query image is matched with."""
+
+    views_per_image: int = 5  # by likeness, of each place
+    refine_views_per_image: int = 6  # by pose, once there is one
+    refine_distance_m: float = 2.5
+    refine_angle_rad: float = math.radians(50.0)
+    neighbour_m: float = 1.2  # nodes this near to a place's own take part in matching
+    strong_confidence: float = 0.98  # of the best place: others are not tried
+    coarse_margin: float = 1.25  # of the best place's score over the next: the place is called known
+    read_landmarks: str = "when_needed"  # or "always", "never": reading text takes longer than all the rest
+    coarse: CoarseConfig = field(default_factory=CoarseConfig)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    fine: FineConfig = field(default_factory=FineConfig)
+    confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    local: LocalFeatureConfig = field(default_factory=LocalFeatureConfig)
+    place: PlaceEncoderConfig = field(default_factory=PlaceEncoderConfig)
+
+    def __post_init__(self) -> None:
+        require(self.views_per_image >= 1, "views_per_image", self.views_per_image, "≥ 1")
+        require(self.refine_views_per_image >= 1, "refine_views_per_image", self.refine_views_per_image, "≥ 1")
+        require(self.refine_distance_m > 0, "refine_distance_m", self.refine_distance_m, "> 0")
+        require(0 < self.refine_angle_rad <= math.pi, "refine_angle_rad", self.refine_angle_rad, "in (0, π]")
+        require(self.neighbour_m >= 0, "neighbour_m", self.neighbour_m, "≥ 0")
+        require(0 < self.strong_confidence <= 1, "strong_confidence", self.strong_confidence, "in (0, 1]")
+        require(self.coarse_margin >= 1, "coarse_margin", self.coarse_margin, "≥ 1")
+        choices = ("when_needed", "always", "never")
+        require(self.read_landmarks in choices, "read_landmarks", self.read_landmarks, f"one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Images:
+    """A query's local features: per view, with unit descriptors."""
+
+    features: tuple[LocalFeatures, ...]
+    units: tuple[Float32Array, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempt:
+    """A solved pose with its judgement."""
+
+    pose: RigPose | None
+    support: Support
+    confidence: float
+    objection: str | None
+    place: Place | None = None
+
+
+class GlobalLocalizer:
+    """Localizes images on one map; not to be shared between threads."""
+
+    def __init__(
+        self, map_dir: Path, config: GlobalLocalizerConfig | None = None, loaded: LoadedMap | None = None, backend: GlobalBackend | None = None
+    ) -> None:
+        self.config = config or GlobalLocalizerConfig()
+        self.loaded = loaded or LoadedMap.load(map_dir)
+        self.backend: GlobalBackend = backend or EmbeddedBackend()
+        self._extractor = LocalFeatureExtractor(self.config.local)
+        self._encoder = PlaceEncoder(self.config.place)
+        self._retrieval = PlaceRetrieval(self.loaded.index, self.loaded.features, self.config.coarse)
+
+    def localize(self, query: Query) -> LocalizationResult:
+        """Where were these images taken? Lost, coarse or localized, always with the reason."""
+        started = time.perf_counter()
+        images = self._extract(query)
+        hinted = self._from_hint(query, images) if query.near is not None and self.config.read_landmarks != "always" else None
+        if hinted is not None:
+            total = time.perf_counter() - started
+            return self._localized(query, hinted, (), StageTimes(0.0, 0.0, total, total))
+        votes = self._retrieval.vote(self._encoder.encode([view.rgb for view in query.views]))
+        matches: tuple[LandmarkMatch, ...] = ()
+        read = self.config.read_landmarks == "always"
+        if read:
+            matches = self._read_landmarks(query)
+        times = StageTimes(coarse_s=time.perf_counter() - started)
+        best, places, times = self._search(query, images, votes, matches, times)
+        if best is None and not read and self.config.read_landmarks == "when_needed":
+            reading = time.perf_counter()
+            matches = self._read_landmarks(query)
+            times = replace(times, coarse_s=times.coarse_s + time.perf_counter() - reading)
+            if matches:
+                best, places, times = self._search(query, images, votes, matches, times)
+        times = replace(times, total_s=time.perf_counter() - started)
+        if best is not None and best.objection is None:
+            return self._localized(query, best, matches, times)
+        return self._not_localized(query, best, places, matches, times)
+
+    def _extract(self, query: Query) -> _Images:
+        features = tuple(self._extractor.extract(view.rgb) for view in query.views)
+        return _Images(features, tuple(unit_descriptors(f.descriptors) for f in features))
+
+    def _read_landmarks(self, query: Query) -> tuple[LandmarkMatch, ...]:
+        detections = [self.backend.detect_landmarks(view.rgb) for view in query.views]
+        return match_landmarks(detections, self.loaded.map.landmarks.values(), self.config.coarse)
+
+    def _from_hint(self, query: Query, images: _Images) -> _Attempt | None:
+        """Where the robot believes to be, if the images bear it out beyond doubt; all cameras look where the hint says."""
+        assert query.near is not None
+        matches = self._match_by_pose(query, images, Pose3.from_pose2(query.near))
+        attempt = self._judge(query, matches, solve_rig_pose(query.views, matches, self.config.fine))
+        if attempt.pose is None or attempt.objection is not None or attempt.confidence < self.config.strong_confidence:
+            return None
+        return attempt
+
+    def _search(
+        self, query: Query, images: _Images, votes: PlaceVotes, matches: Sequence[LandmarkMatch], times: StageTimes
+    ) -> tuple[_Attempt | None, tuple[Place, ...], StageTimes]:
+        """Try the places in order; the best pose without objection, if any."""
+        started = time.perf_counter()
+        ranked = rank_nodes(self.loaded.index, votes, matches, query.near, query.near_radius_m, self.config.coarse)
+        places = group_places(self.loaded.index, ranked, matches, self.config.consistency)
+        grouped = time.perf_counter()
+        best: _Attempt | None = None
+        for place in places:
+            attempt = replace(self._solve_place(query, images, votes, place), place=place)
+            if attempt.objection is None and (best is None or attempt.confidence > best.confidence):
+                best = attempt
+            if best is not None and best.confidence >= self.config.strong_confidence:
+                break
+        done = time.perf_counter()
+        return best, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
+
+    def _solve_place(self, query: Query, images: _Images, votes: PlaceVotes, place: Place) -> _Attempt:
+        rows = self.loaded.rows_of_nodes(self._with_neighbours(place.node_ids))
+        parts = []
+        for k in range(len(query.views)):
+            likeness = votes.similarity[k][rows]
+            chosen = rows[np.argsort(-likeness, kind="stable")[: self.config.views_per_image]]
+            parts.extend(self._match_rows(images, k, chosen))
+        matches = Correspondences.stack(parts)
+        first = solve_rig_pose(query.views, matches, self.config.fine)
+        if first is None:
+            return self._judge(query, matches, None)
+        more = self._match_by_pose(query, images, first.map_from_base)
+        combined = Correspondences.stack([matches.select(first.inliers), more])
+        second = solve_rig_pose(query.views, combined, self.config.fine)
+        attempts = [self._judge(query, matches, first)]
+        if second is not None:
+            attempts.append(self._judge(query, combined, second))
+        return max(attempts, key=lambda a: (a.objection is None, a.confidence))
+
+    def _with_neighbours(self, node_ids: tuple[int, ...]) -> tuple[int, ...]:
+        out = dict.fromkeys(node_ids)
+        for node_id in node_ids:
+            position = self.loaded.map.nodes[node_id].map_from_base.translation
+            out.update(dict.fromkeys(self.loaded.index.nodes_within(float(position[0]), float(position[1]), self.config.neighbour_m)))
+        return tuple(out)
+
+    def _match_by_pose(self, query: Query, images: _Images, map_from_base: Pose3) -> Correspondences:
+        parts = []
+        for k, view in enumerate(query.views):
+            rows = self.loaded.rows_like(
+                map_from_base @ view.base_from_cam, self.config.refine_views_per_image, self.config.refine_distance_m, self.config.refine_angle_rad
+            )
+            parts.extend(self._match_rows(images, k, rows))
+        return Correspondences.stack(parts)
+
+    def _match_rows(self, images: _Images, k: int, rows: IntArray) -> list[Correspondences]:
+        out = []
+        for row in rows:
+            points = self.loaded.view_points(int(row))
+            pairs = match_units(images.units[k], points.units, self.config.local)
+            out.append(correspondences(k, images.features[k].keypoints, points.points_map, points.point_ids, pairs))
+        return out
+
+    def _judge(self, query: Query, matches: Correspondences, pose: RigPose | None) -> _Attempt:
+        matched = unique_keypoints(matches)
+        if pose is None:
+            why = f"no pose explains the {matched} features that match the map"
+            return _Attempt(None, Support(0, matched, 0, 0, math.inf, math.inf), 0.0, why)
+        agreeing = matches.select(pose.inliers)
+        position = pose.map_from_base.translation
+        support = Support(
+            inliers=unique_keypoints(agreeing),
+            matched=matched,
+            cells=keypoint_cells(query.views, agreeing),
+            views=len(np.unique(agreeing.view)),
+            sigma_position_m=float(np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[-1])),
+            map_distance_m=float(self.loaded.index.distances(float(position[0]), float(position[1])).min()),
+        )
+        confidence = probability(support, self.config.confidence)
+        why_not = objection(support, pose.map_from_base, query.on_floor, self.config.confidence)
+        if why_not is None and confidence < self.config.confidence.min_confidence:
+            why_not = f"{support.inliers} of {matched} matched features agree: too likely a coincidence"
+        return _Attempt(pose, support, confidence, why_not)
+
+    def _localized(self, query: Query, attempt: _Attempt, matches: Sequence[LandmarkMatch], times: StageTimes) -> LocalizationResult:
+        assert attempt.pose is not None
+        pose = attempt.pose.map_from_base
+        nearest = self.loaded.index.nearest_nodes(float(pose.translation[0]), float(pose.translation[1]), 5)
+        here = Place(nearest, 0.0, tuple(m for m in matches if self._sees(nearest, m.landmark_id)))
+        matched, rejected = explain_landmarks(self.loaded.index, here, matches)
+        support = attempt.support
+        reason = f"{support.inliers} of {support.matched} matched features in {support.views} images agree with one pose"
+        return LocalizationResult(
+            query.stamp_ns, Status.LOCALIZED, attempt.confidence, reason, pose, attempt.pose.covariance, nearest, matched, rejected,
+            support.inliers, times,
+        )  # fmt: skip
+
+    def _not_localized(
+        self, query: Query, best: _Attempt | None, places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
+    ) -> LocalizationResult:
+        if not places:
+            return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, "nothing on the map looks like this", times=times)
+        first = places[0]
+        runner_up = places[1].score if len(places) > 1 else 0.0
+        known = bool(first.matches) and first.score >= self.config.coarse_margin * runner_up
+        matched, rejected = explain_landmarks(self.loaded.index, first, matches)
+        nodes = tuple(node_id for place in places for node_id in place.node_ids)
+        if known:
+            labels = ", ".join(sorted({m.detection.label for m in first.matches}))
+            reason = f"landmarks ({labels}) and looks point to one place, but no pose could be verified there"
+            return LocalizationResult(
+                query.stamp_ns, Status.COARSE, 0.0, reason, None, None, nodes, matched, rejected, 0, times
+            )
+        reason = "no place of the map explains what the images show" if best is None else str(best.objection)
+        return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, reason, None, None, nodes, (), (), 0, times)
+
+    def _sees(self, node_ids: Sequence[int], landmark_id: int) -> bool:
+        return any(landmark_id in self.loaded.map.nodes[i].landmark_ids for i in node_ids)
