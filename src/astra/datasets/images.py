@@ -48,14 +48,22 @@ class ImageTour:
         """The camera is the base."""
         return Pose3()
 
+    def image_name(self, frame: CameraFrame) -> str:
+        """The photo's file name; empty for a video's frame."""
+        if not self.path.is_dir():
+            return ""
+        return self._files()[round(frame.stamp_ns / nanoseconds(PHOTO_PERIOD_S))].name
+
+    def _files(self) -> list[Path]:
+        return sorted(p for p in self.path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+
     def _images(self) -> Iterator[tuple[int, UInt8Array]]:
         if self.path.is_dir():
             return self._photos()
         return self._video()
 
     def _photos(self) -> Iterator[tuple[int, UInt8Array]]:
-        files = sorted(p for p in self.path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        for i, file in enumerate(files):
+        for i, file in enumerate(self._files()):
             yield nanoseconds(i * PHOTO_PERIOD_S), load_image(file)
 
     def _video(self) -> Iterator[tuple[int, UInt8Array]]:

@@ -18,7 +18,7 @@ from astra.core.config import require
 from astra.core.errors import MappingError
 from astra.core.types import Float32Array, UInt8Array, seconds
 from astra.geometry import Pose2, Trajectory, wrap_angle
-from astra.mapping.tour import FrameSet, Tour, synchronised
+from astra.mapping.tour import FrameSet, Tour, image_name, synchronised
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,11 @@ def select_keyframes(
     for frames in _chosen(tour, config, tick):
         views = []
         for frame in frames.frames:
+            own = Path(image_name(tour, frame)).name
             image = f"{first_id + len(keyframes):05d}_{frame.camera}.jpg"
-            write_jpeg(folder / image, frame.rgb, config.jpeg_quality)
+            if own:
+                image = f"{index}_{own}" if index else own
+            write_image(folder / image, frame.rgb, config.jpeg_quality)
             views.append(KeyView(view_id, frame.camera, image))
             view_id += 1
         pose = tour.odometry.at(frames.stamp_ns) if tour.odometry is not None else None
@@ -176,11 +179,11 @@ def _laplacian_variance(rgb: UInt8Array) -> float:
     return float(response.var())
 
 
-def write_jpeg(path: Path, rgb: UInt8Array, quality: int) -> None:
-    """Write an RGB image (H, W, 3) as JPEG."""
+def write_image(path: Path, rgb: UInt8Array, quality: int) -> None:
+    """Write an RGB image (H, W, 3) in the format that its name says; `quality` is JPEG's."""
     import cv2
 
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise MappingError(f"cannot encode {path.name}")
     path.write_bytes(data.tobytes())

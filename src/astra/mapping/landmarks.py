@@ -119,9 +119,7 @@ def detections_from_json(records: Sequence[Mapping[str, object]]) -> dict[int, t
     found: dict[int, tuple[LandmarkDetection, ...]] = {}
     for r in records:
         polygon = np.array(r["polygon"], dtype=np.float64)
-        detection = LandmarkDetection(
-            str(r["label"]), bool(r["is_text"]), float(str(r["score"])), polygon, str(r["attributes"]), str(r["function"])
-        )
+        detection = LandmarkDetection(str(r["label"]), bool(r["is_text"]), float(str(r["score"])), polygon, str(r["attributes"]), str(r["function"]))
         view_id = int(str(r["view"]))
         found[view_id] = (*found.get(view_id, ()), detection)
     return found

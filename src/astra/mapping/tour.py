@@ -57,6 +57,54 @@ class MountedTour(Tour, Protocol):
         ...
 
 
+@runtime_checkable
+class NamedTour(Tour, Protocol):
+    """A tour whose images have names of their own, by which its user will look for their poses."""
+
+    def image_name(self, frame: CameraFrame) -> str:
+        """The file name of one of the tour's images."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TourWithOdometry:
+    """A tour whose odometry comes from a file (`--odometry traj.tum`), in place of its own."""
+
+    tour: Tour
+    odometry: Trajectory | None
+
+    @property
+    def name(self) -> str:
+        """The tour's name."""
+        return self.tour.name
+
+    @property
+    def rig(self) -> CameraRig:
+        """The tour's cameras."""
+        return self.tour.rig
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the tour's intrinsics were measured."""
+        return is_calibrated(self.tour)
+
+    def frames(self) -> Iterator[CameraFrame]:
+        """The tour's images."""
+        return self.tour.frames()
+
+    def scans(self) -> Sequence[LaserScan]:
+        """The tour's scans."""
+        return self.tour.scans()
+
+    def base_from_sensor(self, frame: str) -> Pose3:
+        """Where the tour's other sensors sit."""
+        return base_from_sensor(self.tour, frame)
+
+    def image_name(self, frame: CameraFrame) -> str:
+        """The image's own name, or an empty text."""
+        return image_name(self.tour, frame)
+
+
 @dataclass(frozen=True, slots=True)
 class FrameSet:
     """Images taken at the same moment, at most one a camera."""
@@ -81,6 +129,16 @@ def usable_rig(rig: CameraRig) -> CameraRig:
 def is_calibrated(tour: Tour) -> bool:
     """Whether the tour's intrinsics may be held fixed."""
     return tour.calibrated if isinstance(tour, CalibratedTour) else True
+
+
+def base_from_sensor(tour: Tour, frame: str) -> Pose3:
+    """Where a sensor of the tour sits; level over base_link where nobody said."""
+    return tour.base_from_sensor(frame) if isinstance(tour, MountedTour) else Pose3()
+
+
+def image_name(tour: Tour, frame: CameraFrame) -> str:
+    """The image's own file name, or an empty text if it has none."""
+    return tour.image_name(frame) if isinstance(tour, NamedTour) else ""
 
 
 def synchronised(tour: Tour, tolerance_s: float) -> Iterator[FrameSet]:
