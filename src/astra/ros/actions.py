@@ -79,6 +79,7 @@ class ActionCall:
         self._on_result = on_result
         self._handle: Any = None
         self._cancelled = False
+        self.answered = False
         self.done = False
         feedback = None if on_feedback is None else lambda message: None if self._cancelled else on_feedback(message.feedback)
         client.send_goal_async(goal, feedback_callback=feedback).add_done_callback(self._on_answer)
@@ -92,7 +93,7 @@ class ActionCall:
             self._handle.cancel_goal_async()
 
     def _on_answer(self, future: Any) -> None:
-        self._handle = future.result()
+        self._handle, self.answered = future.result(), True
         if self._handle is None or not self._handle.accepted:
             self.done = True
             self._on_result(0, None)
