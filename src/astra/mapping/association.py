@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
 import numpy as np
 
-from astra.core.types import AnyArray, FloatArray
-from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, LandmarkView
+from astra.core.types import AnyArray, BoolArray, FloatArray
+from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvidence
 from astra.perception.text import normalise_text
 from astra.topomap.types import Landmark
 
@@ -54,33 +54,30 @@ class _Fix:
     miss_m: FloatArray
 
 
-def associate(detections: Mapping[int, Sequence[LandmarkDetection]], views: Mapping[int, LandmarkView], config: LandmarkConfig) -> tuple[Landmark, ...]:
-    """Landmarks from all views' detections, ids from 0 in the order of their first view.
-
-    Args:
-        detections: view id → detections; views that are not in `views` are left out.
-    """
-    sightings = [sight(d, views[v], config) for v, found in sorted(detections.items()) if v in views for d in merged_lines(found, config)]
+def associate(evidence: Sequence[ViewEvidence], config: LandmarkConfig | None = None) -> list[Landmark]:
+    """Landmarks from all views' detections, ids from 0 in the order of their first view; they list the views that detected them."""
+    config = config or LandmarkConfig()
+    sightings = [sight(d, view, config) for view in evidence for d in merged_lines(view.detections, config)]
     clusters = _clusters_with_depth([s for s in sightings if math.isfinite(s.depth_m)], config)
     rest = _join_by_ray(clusters, [s for s in sightings if not math.isfinite(s.depth_m)], config)
     clusters += _clusters_of_rays(rest, config)
     landmarks = [m for m in (_landmark(c, config) for c in clusters) if m is not None]
     landmarks = _without_doubles(landmarks, config)
     landmarks.sort(key=lambda m: (m.view_ids[0], m.label))
-    return tuple(_renumbered(m, i) for i, m in enumerate(landmarks))
+    return [_renumbered(m, i) for i, m in enumerate(landmarks)]
 
 
-def sight(detection: LandmarkDetection, view: LandmarkView, config: LandmarkConfig) -> Sighting:
+def sight(detection: LandmarkDetection, view: ViewEvidence, config: LandmarkConfig) -> Sighting:
     """The detection's ray in the map, and its depth by the SfM points that lie inside its polygon or close around it."""
     polygon = np.asarray(detection.polygon, dtype=np.float64)
     spots = np.array([polygon.mean(axis=0), (polygon[0] + polygon[3]) / 2.0, (polygon[1] + polygon[2]) / 2.0])
-    rays = np.column_stack([view.model.unproject(spots), np.ones(3)])
+    rays = np.column_stack([view.camera.unproject(spots), np.ones(3)])
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     depth, sigma = _depth(polygon, rays[0], view)
     in_map = rays @ view.map_from_cam.rotation.T
     if not 0.1 < depth <= config.max_range_m:
         depth = sigma = math.nan
-    angle_sigma = config.pixel_sigma / view.model.fx
+    angle_sigma = config.pixel_sigma / view.camera.fx
     return Sighting(detection, view.view_id, view.node_id, view.map_from_cam.translation, in_map[0], in_map[1], in_map[2], depth, sigma, angle_sigma)
 
 
@@ -118,7 +115,7 @@ def _similarity(p: str, q: str) -> float:
 def triangulate(sightings: Sequence[Sighting]) -> _Fix:
     """The point (3,) nearest to all rays, each weighed by its noise at that range, with known depths as further equations."""
     known = [s.position for s in sightings if math.isfinite(s.depth_m)]
-    point = np.median(known, axis=0) if known else _ray_point(sightings, np.ones(len(sightings)))
+    point = np.asarray(np.median(known, axis=0)) if known else _ray_point(sightings, np.ones(len(sightings)))
     information = np.eye(3)
     for _ in range(8):
         information, right = 1e-9 * np.eye(3), np.zeros(3)
@@ -140,7 +137,7 @@ def triangulate(sightings: Sequence[Sighting]) -> _Fix:
     return _Fix(point, max(sigma, scatter, 0.01), miss_m)
 
 
-def _depth(polygon: FloatArray, ray: FloatArray, view: LandmarkView) -> tuple[float, float]:
+def _depth(polygon: FloatArray, ray: FloatArray, view: ViewEvidence) -> tuple[float, float]:
     """Depth along the ray and its sigma [m]: median over the points in the polygon, which is widened until it holds a few."""
     known = np.isfinite(view.points_map[:, 0])
     if not known.any():
@@ -159,7 +156,7 @@ def _depth(polygon: FloatArray, ray: FloatArray, view: LandmarkView) -> tuple[fl
     return math.nan, math.nan
 
 
-def _inside(polygon: FloatArray, widen: float, pixels: AnyArray) -> AnyArray:
+def _inside(polygon: FloatArray, widen: float, pixels: AnyArray) -> BoolArray:
     """Which pixels lie in the polygon scaled about its centre, and at least four pixels high."""
     centre = polygon.mean(axis=0)
     across = (polygon[1] - polygon[0] + polygon[2] - polygon[3]) / 2.0
@@ -167,7 +164,8 @@ def _inside(polygon: FloatArray, widen: float, pixels: AnyArray) -> AnyArray:
     width, height = max(float(np.linalg.norm(across)), 1e-6), max(float(np.linalg.norm(down)), 1e-6)
     offset = pixels - centre
     margin = max(height, 4.0) * (widen - 1.0) / 2.0
-    return (np.abs(offset @ across) / width <= width / 2.0 + margin) & (np.abs(offset @ down) / height <= height / 2.0 + margin)
+    inside: BoolArray = (np.abs(offset @ across) / width <= width / 2.0 + margin) & (np.abs(offset @ down) / height <= height / 2.0 + margin)
+    return inside
 
 
 def _hangs_below(upper: LandmarkDetection, lower: LandmarkDetection) -> bool:
@@ -176,7 +174,7 @@ def _hangs_below(upper: LandmarkDetection, lower: LandmarkDetection) -> bool:
     gap = float(b[:, 1].min() - a[:, 1].max())
     overlap = float(min(a[:, 0].max(), b[:, 0].max()) - max(a[:, 0].min(), b[:, 0].min()))
     alike = 0.55 < (height_a + 1e-6) / (height_b + 1e-6) < 1.8
-    return alike and -0.35 * height_a < gap < 0.8 * height_a and overlap > 0.5 * min(np.ptp(a[:, 0]), np.ptp(b[:, 0]))
+    return alike and bool(-0.35 * height_a < gap < 0.8 * height_a and overlap > 0.5 * min(np.ptp(a[:, 0]), np.ptp(b[:, 0])))
 
 
 def _joined(lines: Sequence[LandmarkDetection]) -> LandmarkDetection:

@@ -6,11 +6,9 @@ of all views are joined by where they lie in space first and by what they say se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
-
-import numpy as np
 
 from astra.core.config import require
 from astra.core.types import Float32Array, FloatArray, UInt8Array
@@ -48,18 +46,19 @@ class LandmarkExtractor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LandmarkView:
-    """A registered view as landmark association sees it.
+class ViewEvidence:
+    """What one registered view knows: where it was taken, what was detected in it, and which points of the map it sees.
 
     keypoints: (N, 2) [px]; points_map: (N, 3) [m], NaN where not triangulated.
     """
 
     view_id: int
     node_id: int
-    model: CameraModel
+    camera: CameraModel
     map_from_cam: Pose3
     keypoints: Float32Array
-    points_map: Float32Array
+    points_map: Float32Array | FloatArray
+    detections: tuple[LandmarkDetection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,39 +86,3 @@ class LandmarkConfig:
         require(self.max_range_m > 0.0, "max_range_m", self.max_range_m, "> 0")
         require(self.min_parallax_rad > 0.0, "min_parallax_rad", self.min_parallax_rad, "> 0")
         require(self.pixel_sigma > 0.0, "pixel_sigma", self.pixel_sigma, "> 0")
-
-
-def detect_landmarks(
-    images: Sequence[tuple[int, Callable[[], UInt8Array]]], extractor: LandmarkExtractor, tick: Callable[[int], None] = lambda done: None
-) -> dict[int, tuple[LandmarkDetection, ...]]:
-    """Run the extractor over (view id, image loader) pairs; views in which nothing was found are left out."""
-    found = {}
-    for view_id, load in images:
-        detections = tuple(extractor.extract(load()))
-        if detections:
-            found[view_id] = detections
-        tick(1)
-    return found
-
-
-def detections_to_json(found: Mapping[int, Sequence[LandmarkDetection]]) -> list[dict[str, object]]:
-    """A JSON-able record of all detections, for the work folder."""
-    return [
-        {
-            "view": view_id, "label": d.label, "is_text": d.is_text, "score": d.score,
-            "polygon": np.asarray(d.polygon).tolist(), "attributes": d.attributes, "function": d.function,
-        }
-        for view_id, detections in sorted(found.items())
-        for d in detections
-    ]  # fmt: skip
-
-
-def detections_from_json(records: Sequence[Mapping[str, object]]) -> dict[int, tuple[LandmarkDetection, ...]]:
-    """Read what `detections_to_json` made."""
-    found: dict[int, tuple[LandmarkDetection, ...]] = {}
-    for r in records:
-        polygon = np.array(r["polygon"], dtype=np.float64)
-        detection = LandmarkDetection(str(r["label"]), bool(r["is_text"]), float(str(r["score"])), polygon, str(r["attributes"]), str(r["function"]))
-        view_id = int(str(r["view"]))
-        found[view_id] = (*found.get(view_id, ()), detection)
-    return found
