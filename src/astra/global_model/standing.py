@@ -10,7 +10,7 @@ import numpy as np
 
 from astra.core.config import load_yaml, require
 from astra.core.errors import MapError
-from astra.core.types import BoolArray, Float32Array, FloatArray
+from astra.core.types import AnyArray, BoolArray, Float32Array, FloatArray
 from astra.geometry import Pose2
 from astra.geometry.distance import distance_to_occupied
 from astra.global_model.loaded import LoadedMap
@@ -71,7 +71,7 @@ class FloorPlan:
         darkness = darkness if negate else 1.0 - darkness
         return FloorPlan(darkness < free_at, darkness > occupied_at, np.array(origin[:2]), resolution)
 
-    def centres(self, rows: FloatArray, columns: FloatArray) -> FloatArray:
+    def centres(self, rows: AnyArray, columns: AnyArray) -> FloatArray:
         """Cell centres (..., 2) [m, map]."""
         out: FloatArray = self.origin + (np.stack([columns, rows], axis=-1) + 0.5) * self.resolution_m
         return out
@@ -156,7 +156,7 @@ class StandingRoom:
         reach = np.maximum(distance - 0.25, 0.0) / np.maximum(distance, 1e-9)
         u = np.linspace(0.0, 1.0, 40)[None, :, None] * reach[:, None, None]
         line = points[:, None] + u * (position - points[:, None])
-        clear: BoolArray = ~self.plan.lookup(self.plan.occupied, line).any(axis=1)
+        clear: BoolArray = np.asarray(~self.plan.lookup(self.plan.occupied, line).any(axis=1))
         return clear
 
     def _spot_on_graph(self, position: FloatArray, landmark: Landmark) -> FloatArray | None:
