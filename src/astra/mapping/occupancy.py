@@ -162,7 +162,7 @@ def write_nav2_map(grid: Occupancy, folder: Path, name: str = "map") -> None:
     x, y = (round(float(v), 4) for v in grid.origin)
     (folder / f"{name}.yaml").write_text(
         f"image: {name}.pgm\nmode: trinary\nresolution: {grid.config.resolution_m}\norigin: [{x}, {y}, 0.0]\n"
-        "negate: 0\noccupied_thresh: 0.65\nfree_thresh: 0.25\n",
+        "negate: 0\noccupied_thresh: 0.65\nfree_thresh: 0.196\n",
         encoding="utf-8",
     )
 
