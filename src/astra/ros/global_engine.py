@@ -1,0 +1,72 @@
+"""The parameters of astra_global, and everything in it that belongs to one loaded map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from astra.core.config import require
+from astra.fusion.relocalization import RelocalizationConfig
+from astra.global_model.backends.embedded import EmbeddedBackend
+from astra.global_model.goal import GoalConfig, GoalFinder
+from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig, LoadedMap
+from astra.ros.global_inputs import InputsConfig
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalNodeConfig:
+    """Parameters of astra_global."""
+
+    map: str = field(default="", metadata={"help": "map folder; empty: wait for /astra/load_map"})
+    map_roots: tuple[str, ...] = field(default=(), metadata={"help": "folders that /astra/load_map may load from; default: the map's parent"})
+    map_frame: str = field(default="map", metadata={"help": "frame of the map"})
+    odom_frame: str = field(default="odom", metadata={"help": "frame of /odom"})
+    lost_period_s: float = field(default=1.0, metadata={"help": "between localizations while lost or in doubt [s]"})
+    tracking_period_s: float = field(default=2.5, metadata={"help": "between localizations once localized [s]"})
+    standing_period_s: float = field(default=10.0, metadata={"help": "between localizations once localized and at standstill [s]"})
+    max_cpu_share: float = field(default=0.2, metadata={"help": "of one core for localizing once localized; the period grows if need be"})
+    tf_rate_hz: float = field(default=25.0, metadata={"help": "rate of TF map→odom [Hz]"})
+    pose_rate_hz: float = field(default=5.0, metadata={"help": "rate of /astra/pose [Hz]"})
+    transform_tolerance_s: float = field(default=0.1, metadata={"help": "TF map→odom is stamped this far ahead [s]"})
+    publish_tf: bool = field(default=True, metadata={"help": "publish TF map→odom; false where another node owns it"})
+    publish_map: bool = field(default=True, metadata={"help": "publish /map from the map's occupancy; false where a map server owns it"})
+    near_radius_m: float = field(default=3.0, metadata={"help": "around the believed position, where the search starts [m]"})
+    prior_sigma_m: float = field(default=0.3, metadata={"help": "least uncertainty of /initialpose [m]"})
+    prior_sigma_rad: float = field(default=0.2, metadata={"help": "least uncertainty of /initialpose [rad]"})
+    inputs: InputsConfig = field(default_factory=InputsConfig)
+    relocalization: RelocalizationConfig = field(default_factory=RelocalizationConfig)
+    localizer: GlobalLocalizerConfig = field(default_factory=GlobalLocalizerConfig)
+    goal: GoalConfig = field(default_factory=GoalConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("lost_period_s", "tracking_period_s", "standing_period_s", "near_radius_m", "prior_sigma_m", "prior_sigma_rad"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
+        require(0.0 < self.max_cpu_share <= 1.0, "max_cpu_share", self.max_cpu_share, "in (0, 1]")
+        require(20.0 <= self.tf_rate_hz <= 200.0, "tf_rate_hz", self.tf_rate_hz, "in 20..200")
+        require(0.1 <= self.pose_rate_hz <= 50.0, "pose_rate_hz", self.pose_rate_hz, "in 0.1..50")
+        require(0.0 <= self.transform_tolerance_s <= 2.0, "transform_tolerance_s", self.transform_tolerance_s, "in 0..2")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """One map with its localizer and its goal finder; used on the worker's thread alone."""
+
+    folder: Path
+    loaded: LoadedMap
+    localizer: GlobalLocalizer
+    finder: GoalFinder
+
+    @staticmethod
+    def load(folder: Path, config: GlobalNodeConfig) -> Engine:
+        """Load a map folder.
+
+        Raises:
+            MapError: it cannot be used; says why.
+        """
+        loaded, backend = LoadedMap.load(folder), EmbeddedBackend(config.goal.backend)
+        localizer = GlobalLocalizer(folder, config.localizer, loaded, backend)
+        finder = GoalFinder(folder, config.goal, loaded, backend, localizer)
+        finder.prepare()
+        return Engine(folder, loaded, localizer, finder)

@@ -1,0 +1,289 @@
+"""Astra-Global as a node: "Where am I?" at a low rate, map→odom at a high one, "Where am I going?" on request."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astra_nav.msg import Localization
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import OccupancyGrid
+from visualization_msgs.msg import MarkerArray
+
+from astra.core.errors import BadInputError
+from astra.fusion.relocalization import Estimate, FixOutcome, FixReport, MapOdomEstimator, OdometryPoint, PoseFix, TrackState
+from astra.geometry import Pose2, Pose3
+from astra.global_model.types import LocalizationResult, Query, Status
+from astra.ros import params, qos
+from astra.ros.deferred import SerialWorker
+from astra.ros.global_engine import Engine, GlobalNodeConfig
+from astra.ros.global_inputs import GlobalInputs, RawView
+from astra.ros.global_messages import (
+    estimate_from_pose_message,
+    graph_markers,
+    localization_message,
+    occupancy_message,
+    planar_covariance,
+    pose_message,
+)
+from astra.ros.global_services import GlobalServices
+from astra.ros.node import ERROR, OK, WARN, AstraLifecycleNode, run
+from astra.ros.tf import TfBroadcaster
+
+CHECK_PERIOD_S = 0.1
+STANDSTILL_M, STANDSTILL_RAD = 0.02, 0.03
+AT_ONCE = -(10**18)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A localization and the processor time it took."""
+
+    result: LocalizationResult
+    cpu_s: float
+
+
+class AstraGlobal(AstraLifecycleNode):
+    """Callbacks convert in, hand to the worker or to the estimator, and convert out."""
+
+    worker: SerialWorker
+    inputs: GlobalInputs
+
+    def __init__(self) -> None:
+        super().__init__("astra_global")
+        self._timers: list[Any] = []
+        self._is_set_up = False
+
+    # --- lifecycle ------------------------------------------------------------------------------------------------------------------
+
+    def on_setup(self) -> None:
+        """Declare parameters, load the map, create everything."""
+        self.config = config = params.declare_config(self, GlobalNodeConfig)
+        self.engine: Engine | None = Engine.load(Path(config.map), config) if config.map else None
+        self.roots = [Path(root).resolve() for root in config.map_roots] or ([Path(config.map).resolve().parent] if config.map else [])
+        self._estimator = MapOdomEstimator(config.relocalization)
+        self._pending, self._started_ns, self._cpu_s = False, AT_ONCE, 0.0
+        self._last_fix: OdometryPoint | None = None
+        self._last_status = Status.LOST
+        self._counts: Counter[str] = Counter()
+        self._localizations = self.create_publisher(Localization, "astra/localization", qos.RELIABLE)
+        self._poses = self.create_publisher(PoseWithCovarianceStamped, "astra/pose", qos.RELIABLE)
+        self._markers = self.create_publisher(MarkerArray, "astra/graph_markers", qos.LATCHED)
+        self._maps = self.create_publisher(OccupancyGrid, "map", qos.LATCHED) if config.publish_map else None
+        for topic in ("astra/localization", "astra/pose", *(["map"] if config.publish_map else [])):
+            self.own_topic(topic)
+        self._tf = TfBroadcaster(self)
+        self.worker = SerialWorker(self)
+        self.inputs = GlobalInputs(self, config.inputs, self._forget, self._odometry_restarted)
+        self._guesses = self.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_guess, qos.RELIABLE)
+        self._services = GlobalServices(self, self)
+        self._is_set_up = True
+        self._show_map()
+
+    def on_start(self) -> None:
+        """Begin to localize and to publish."""
+        self._timers = [
+            self.create_timer(CHECK_PERIOD_S, self._tick, clock=self.steady),
+            self.create_timer(1.0 / self.config.pose_rate_hz, self._publish_pose, clock=self.steady),
+        ]
+        if self.config.publish_tf:
+            self._timers.append(self.create_timer(1.0 / self.config.tf_rate_hz, self._publish_transform, clock=self.steady))
+
+    def on_stop(self) -> None:
+        """Cease to localize and to publish."""
+        for timer in self._timers:
+            self.destroy_timer(timer)
+        self._timers = []
+
+    def on_teardown(self) -> None:
+        """Free everything."""
+        if not self._is_set_up:
+            return
+        self._is_set_up = False
+        self.worker.close()
+        self._services.close()
+        self.inputs.close()
+        self.destroy_subscription(self._guesses)
+        for publisher in (self._localizations, self._poses, self._markers, self._maps):
+            if publisher is not None:
+                self.destroy_publisher(publisher)
+        self.engine = None
+
+    # --- where am I? ----------------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Watch the inputs and start a localization when one is due."""
+        self.inputs.check()
+        if self.inputs.track.newest is not None:
+            self._estimator.advance(self.inputs.track.newest)
+        self._report()
+        if self.engine is None or self._pending or self.steady_ns() - self._started_ns < self._period_s() * 1e9:
+            return
+        self.localize_now(lambda result: None, lambda error: None)
+
+    def _period_s(self) -> float:
+        """Often while lost or in doubt, seldom once localized, seldom indeed at standstill, and never beyond the share of the processor."""
+        config = self.config
+        if self._estimator.state is not TrackState.TRACKING or self._estimator.outliers_in_a_row > 0:
+            return config.lost_period_s
+        now, then = self.inputs.track.newest, self._last_fix
+        stands = False
+        if now is not None and then is not None:
+            stands = now.driven_m - then.driven_m < STANDSTILL_M and now.turned_rad - then.turned_rad < STANDSTILL_RAD
+        return max(config.standing_period_s if stands else config.tracking_period_s, self._cpu_s / config.max_cpu_share)
+
+    def localize_now(self, on_done: Callable[[LocalizationResult], None], on_failed: Callable[[Exception], None]) -> bool | None:
+        """Queue a localization of the newest images; its fix is fused, its outcome published. None: no images; False: too much waits."""
+        found = self.inputs.raw_views() if self.active else None
+        engine = self.engine
+        if found is None or engine is None:
+            return None
+        stamp_ns, raw = found
+        near = self._believed_at(stamp_ns)
+        self._started_ns = self.steady_ns()
+
+        def done(answer: Answer) -> None:
+            self._pending = False
+            self._cpu_s = 0.7 * self._cpu_s + 0.3 * answer.cpu_s if self._cpu_s else answer.cpu_s
+            if engine is self.engine:  # else the map was replaced meanwhile
+                self._take(answer.result)
+            on_done(answer.result)
+
+        def failed(error: Exception) -> None:
+            self._pending = False
+            self._counts["localizations failed"] += 1
+            self.report(ERROR, "localizer", f"{type(error).__name__}: {error}")
+            on_failed(error)
+
+        self._pending = self.worker.submit(lambda: self._localize(engine, stamp_ns, raw, near), done, failed)
+        return self._pending
+
+    def _localize(self, engine: Engine, stamp_ns: int, raw: tuple[RawView, ...], near: Pose2 | None) -> Answer:
+        """On the worker's thread."""
+        started = time.thread_time()
+        query = Query(stamp_ns, self.inputs.decode(raw), near, self.config.near_radius_m, on_floor=True)
+        result = engine.localizer.localize(query)
+        return Answer(result, time.thread_time() - started)
+
+    def _take(self, result: LocalizationResult) -> None:
+        """Publish a localization and fuse its fix."""
+        self.report(OK, "localizer", result.reason, cpu_s=f"{self._cpu_s:.2f}", period_s=f"{self._period_s():.1f}")
+        self._last_status = result.status
+        self._localizations.publish(localization_message(result, self.config.map_frame))
+        if result.status is not Status.LOCALIZED or result.map_from_base is None or result.covariance is None:
+            return
+        odometry = self.inputs.track.at(result.stamp_ns)
+        if odometry is None:
+            self._counts["no odometry at the image's stamp"] += 1
+            return
+        fix = PoseFix(odometry, result.map_from_base.pose2(), planar_covariance(result.covariance), result.confidence)
+        report = self._estimator.add_fix(fix)
+        self._counts[report.outcome.value] += 1
+        self._log(report)
+        if report.outcome.is_used:
+            self._last_fix = odometry
+            self._publish_transform()
+
+    def _log(self, report: FixReport) -> None:
+        jump = f"{report.jump_m:.2f} m, {math.degrees(report.jump_rad):.1f}°"
+        if report.outcome is FixOutcome.KIDNAPPED:
+            self.get_logger().warning(f"the robot was carried away, or was never where it believed to be: jumped by {jump}")
+        elif report.outcome in (FixOutcome.STARTED, FixOutcome.RECOVERED, FixOutcome.CONFIRMED):
+            self.get_logger().info(f"localization {report.outcome.value}, jump {jump}")
+        elif report.outcome is FixOutcome.OUTLIER:
+            self.get_logger().info(f"a fix contradicts the estimate (χ² {report.chi_squared:.0f}); waiting for others")
+
+    def _believed_at(self, stamp_ns: int) -> Pose2 | None:
+        odometry = self.inputs.track.at(stamp_ns)
+        if odometry is None or self._estimator.state is TrackState.LOST or self._estimator.outliers_in_a_row > 0:
+            return None
+        estimate = self._estimator.estimate_at(odometry)
+        return None if estimate is None else estimate.map_from_base
+
+    def _on_guess(self, message: Any) -> None:
+        """RViz's "2D Pose Estimate": published at once, believed only when a fix agrees."""
+        newest = self.inputs.track.newest
+        try:
+            if message.header.frame_id.lstrip("/") != self.config.map_frame:
+                raise BadInputError(f"frame is {message.header.frame_id!r}, not {self.config.map_frame!r}")
+            estimate = estimate_from_pose_message(message, self.config.prior_sigma_m, self.config.prior_sigma_rad)
+            if newest is None:
+                raise BadInputError("there is no odometry yet")
+        except BadInputError as error:
+            self._counts["initial poses refused"] += 1
+            self.get_logger().warning(f"initial pose refused: {error}")
+            return
+        self._estimator.set_prior(estimate, newest)
+        self._started_ns = AT_ONCE
+
+    def _forget(self) -> None:
+        self._estimator.reset()
+        self._last_fix, self._started_ns = None, AT_ONCE
+
+    def _odometry_restarted(self, before: OdometryPoint, after: OdometryPoint) -> None:
+        """Odometry began anew elsewhere: where the robot was a moment ago is a guess that a fix shall confirm."""
+        estimate = self._estimator.estimate_at(before) if self._estimator.state is not TrackState.LOST else None
+        self._forget()
+        self.get_logger().warning("odometry restarted elsewhere")
+        if estimate is not None:
+            spread = estimate.covariance.copy()
+            for i, sigma in enumerate((self.config.prior_sigma_m, self.config.prior_sigma_m, self.config.prior_sigma_rad)):
+                spread[i, i] += sigma**2
+            self._estimator.set_prior(Estimate(estimate.map_from_base, spread), after)
+
+    def adopt(self, engine: Engine) -> None:
+        """Replace the loaded map; where the robot is on it has to be found anew."""
+        self.engine = engine
+        self._forget()
+        self._show_map()
+
+    # --- what goes out --------------------------------------------------------------------------------------------------------------
+
+    def _publish_transform(self) -> None:
+        map_from_odom = self._estimator.map_from_odom
+        if map_from_odom is None or not self.active or not self.config.publish_tf or self._estimator.state is TrackState.LOST:
+            return
+        stamp_ns = self.now_ns() + round(self.config.transform_tolerance_s * 1e9)
+        self._tf.send(self.config.map_frame, self.config.odom_frame, Pose3.from_pose2(map_from_odom), stamp_ns)
+
+    def _publish_pose(self) -> None:
+        newest = self.inputs.track.newest
+        estimate = None if newest is None or self._estimator.state is TrackState.LOST else self._estimator.estimate_at(newest)
+        if newest is not None and estimate is not None:
+            self._poses.publish(pose_message(estimate, newest.stamp_ns, self.config.map_frame))
+
+    def _show_map(self) -> None:
+        """Publish what is latched: the graph's markers and the occupancy."""
+        if self.engine is None:
+            self.report(WARN, "map", "no map loaded", roots=", ".join(map(str, self.roots)))
+            return
+        topomap = self.engine.loaded.map
+        self.report(OK, "map", topomap.info.name, nodes=len(topomap.nodes), landmarks=len(topomap.landmarks), folder=self.engine.folder)
+        self._markers.publish(graph_markers(topomap, self.config.map_frame))
+        try:
+            occupancy = occupancy_message(self.engine.folder, self.config.map_frame, self.now_ns())
+        except BadInputError as error:
+            self.report(WARN, "occupancy", str(error))
+            return
+        self.report(OK, "occupancy", "none in the map" if occupancy is None else "published")
+        if occupancy is not None and self._maps is not None:
+            self._maps.publish(occupancy)
+
+    def _report(self) -> None:
+        state, newest = self._estimator.state, self.inputs.track.newest
+        estimate = None if newest is None else self._estimator.estimate_at(newest)
+        sigma = "" if estimate is None else f"{estimate.position_sigma_m:.3f}"
+        doubts = self._estimator.outliers_in_a_row
+        text = f"{state.value}, {doubts} fixes disagree" if doubts else state.value
+        counts = {name.replace(" ", "_"): count for name, count in self._counts.items()}
+        self.report(OK if state is TrackState.TRACKING else WARN, "localization", text, sigma_m=sigma, newest=self._last_status.value, **counts)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(AstraGlobal)
