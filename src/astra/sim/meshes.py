@@ -15,7 +15,7 @@ from astra.core.types import FloatArray, UInt8Array
 
 PAGE_PX = 2048
 GUTTER_PX = 8  # replicated border, so that mipmaps do not bleed between neighbours
-COLLISION_GROUP = 3
+VISUAL_GROUP, CEILING_GROUP, COLLISION_GROUP = 1, 2, 3  # MuJoCo geom groups; the ceiling is left out of overviews
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class _Quad:
     corners: FloatArray  # (4, 3), seen from its front: bottom left, bottom right, top right, top left
     patch: int
     window: tuple[float, float, float, float]  # left, top, right, bottom as fractions of the patch
+    group: int
 
 
 class SceneBuilder:
@@ -60,9 +61,11 @@ class SceneBuilder:
         self._patches.append(rgb)
         return len(self._patches) - 1
 
-    def quad(self, corners: FloatArray, patch: int, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> None:
+    def quad(
+        self, corners: FloatArray, patch: int, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0), group: int = VISUAL_GROUP
+    ) -> None:
         """A rectangle with corners (4, 3): bottom left, bottom right, top right, top left seen from its front."""
-        self._quads.append(_Quad(np.asarray(corners, dtype=np.float64), patch, window))
+        self._quads.append(_Quad(np.asarray(corners, dtype=np.float64), patch, window, group))
 
     def wall_quad(self, a: tuple[float, float], b: tuple[float, float], bottom_m: float, top_m: float, patch: int) -> None:
         """An upright rectangle from `a` (left) to `b` (right), seen from the side on which a → b runs left to right."""
@@ -76,7 +79,7 @@ class SceneBuilder:
         """An upright collision cylinder."""
         self.solids.append(CollisionShape("cylinder", centre, (radius_m, height_m / 2)))
 
-    def write(self, folder: Path, extra_xml: str = "") -> None:
+    def write(self, folder: Path) -> None:
         """Write scene.xml, meshes/ and textures/ into `folder`."""
         import cv2
 
@@ -86,16 +89,21 @@ class SceneBuilder:
         assets, geoms = [], []
         for index, page in enumerate(pages):
             cv2.imwrite(str(folder / "textures" / f"page{index}.png"), page[..., ::-1])
-            quads = [q for q in self._quads if places[q.patch][0] == index]
-            _write_obj(folder / "meshes" / f"page{index}.obj", quads, places, page.shape[0], self._patches)
             assets.append(
                 f'<texture name="page{index}" type="2d" file="textures/page{index}.png"/>'
                 f'<material name="page{index}" texture="page{index}" texuniform="false" specular="0" shininess="0"/>'
-                f'<mesh name="page{index}" file="meshes/page{index}.obj" inertia="shell"/>'
             )
-            geoms.append(f'<geom type="mesh" mesh="page{index}" material="page{index}" contype="0" conaffinity="0" group="1"/>')
+            for group in (VISUAL_GROUP, CEILING_GROUP):
+                quads = [q for q in self._quads if places[q.patch][0] == index and q.group == group]
+                if not quads:
+                    continue
+                name = f"page{index}_{group}"
+                _write_obj(folder / "meshes" / f"{name}.obj", quads, places, page.shape[0], self._patches)
+                assets.append(f'<mesh name="{name}" file="meshes/{name}.obj" inertia="shell"/>')
+                geoms.append(f'<geom type="mesh" mesh="{name}" material="page{index}" contype="0" conaffinity="0" group="{group}"/>')
         solids = "\n".join(_solid_xml(s) for s in self.solids)
-        (folder / "scene.xml").write_text(_SCENE.format(assets="\n".join(assets), geoms="\n".join(geoms), solids=solids, extra=extra_xml), "utf-8")
+        text = _SCENE.format(assets="\n".join(assets), geoms="\n".join(geoms), solids=solids)
+        (folder / "scene.xml").write_text(text, "utf-8")
 
 
 # Light is painted into the textures: full ambient, nothing else; no shadows, no multisampling.
@@ -114,7 +122,6 @@ _SCENE = """<mujoco model="world">
 <geom name="floor" type="plane" size="0 0 1" group="3" friction="1 0.005 0.0001"/>
 {geoms}
 {solids}
-{extra}
 </worldbody>
 </mujoco>
 """

@@ -160,6 +160,7 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
         f'priority="2" condim="1" friction="0.001" group="{ROBOT_GROUP}"/>'
         for i, x in enumerate((r - 0.06, -(r - 0.06)))
     )
+    cameras = "".join(_camera_xml(robot.cameras, name, math.radians(yaw)) for name, yaw in zip(robot.cameras.names, robot.cameras.yaws_deg))
     return f"""<mujoco model="{robot.name}">
 <compiler angle="radian"/>
 <worldbody><body name="base"><freejoint name="root"/>
@@ -168,6 +169,7 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
 <geom name="mast" type="cylinder" size="0.03 {mast:g}" pos="0 0 {robot.body_height_m + mast:g}"
  mass="0.5" friction="0.3" rgba="0.7 0.7 0.72 1" group="{ROBOT_GROUP}"/>
 {casters}{wheels}<site name="imu" pos="0 0 {robot.imu.z_m:g}"/>
+{cameras}
 </body></worldbody>
 <actuator>
 <velocity name="servo_left" joint="joint_left" kv="2" forcerange="-6 6"/>
@@ -175,3 +177,11 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
 </actuator>
 <sensor><gyro name="gyro" site="imu"/><accelerometer name="accelerometer" site="imu"/></sensor>
 </mujoco>"""
+
+
+def _camera_xml(config: CameraConfig, name: str, yaw: float) -> str:
+    # A MuJoCo camera looks along its -z axis with +y up; its field of view is the vertical one.
+    fovy = 2.0 * math.atan(math.tan(math.radians(config.horizontal_fov_deg) / 2.0) * config.height / config.width)
+    c, s = math.cos(yaw), math.sin(yaw)
+    position = f"{config.offset_m * c:.6g} {config.offset_m * s:.6g} {config.z_m:.6g}"
+    return f'<camera name="{name}" pos="{position}" xyaxes="{s:.6g} {-c:.6g} 0 0 0 1" fovy="{math.degrees(fovy):.8g}"/>'

@@ -1,0 +1,257 @@
+"""The robot in a world: physics at 400 Hz, four cameras, IMU, wheels, lidar, and the truth that only judges may see."""
+
+from __future__ import annotations
+
+import math
+import os
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from astra.core.errors import AstraError, BadInputError
+from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
+from astra.geometry import CameraRig, Pose2
+from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP
+from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot
+from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
+from astra.sim.world import World
+
+STEP_NS = 2_500_000
+STEP_S = STEP_NS * 1e-9
+CONTACT_EVERY = 4  # steps between looks at the contacts
+
+
+class Simulation:
+    """One robot in one world, deterministic for a seed. Rendering belongs to the thread that renders first."""
+
+    def __init__(self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None) -> None:
+        mujoco = _mujoco()
+        self.world, self.robot, self.rig = world, robot, robot.rig()
+        self._model = _compile(world, robot)
+        self._data = mujoco.MjData(self._model)
+        self._renderers: dict[tuple[int, int], Any] = {}
+        model = self._model
+        self._gyro = model.sensor("gyro").adr[0]
+        self._accel = model.sensor("accelerometer").adr[0]
+        self._wheel_angles = np.array([model.joint(f"joint_{side}").qposadr[0] for side in ("left", "right")])
+        self._base = model.body("base").id
+        self._is_robot = model.geom_group == ROBOT_GROUP
+        self._is_hull = np.zeros(model.ngeom, bool)
+        self._is_hull[[model.geom("hull").id, model.geom("mast").id]] = True
+        rng = np.random.default_rng(seed)
+        self._imu_model, self._encoders = ImuModel(robot.imu, rng), EncoderModel(robot.wheels, rng)
+        self._scan_rng = np.random.default_rng([seed, 1])
+        self._contacts = ContactCounter()
+        self._in_contact = False
+        self._steps, self._owed_s = 0, 0.0
+        self._target: FloatArray = np.zeros(2)
+        self._command: FloatArray = np.zeros(2)
+        self._imu: list[ImuSample] = []
+        self._wheel: list[WheelTwist] = []
+        self._imu_sum: FloatArray = np.zeros(6)
+        self._imu_count = 0
+        self._imu_every = max(1, round(1.0 / (robot.imu.rate_hz * STEP_S)))
+        self._wheel_every = max(1, round(1.0 / (robot.wheels.rate_hz * STEP_S)))
+        angles = robot.lidar.angles().astype(np.float64)
+        self._beams = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=1)
+        if start is None:
+            start = world.truth.tour_start if world.truth is not None else Pose2()
+        self.place(start)
+
+    @property
+    def time_ns(self) -> int:
+        """Simulated time [ns]."""
+        return self._steps * STEP_NS
+
+    def place(self, pose: Pose2) -> None:
+        """Put the robot, standing still, at a pose; time goes on."""
+        if not pose.is_finite():
+            raise BadInputError(f"start pose {pose} is not finite")
+        address = int(self._model.joint("root").qposadr[0])
+        self._data.qpos[address : address + 7] = [pose.x, pose.y, 0.001, math.cos(pose.yaw / 2), 0.0, 0.0, math.sin(pose.yaw / 2)]
+        self._data.qvel[:] = 0.0
+        self._target, self._command = np.zeros(2), np.zeros(2)
+        _mujoco().mj_forward(self._model, self._data)
+
+    def set_command(self, linear_mps: float, angular_radps: float) -> None:
+        """The wanted body twist; limited in speed, and followed with limited acceleration."""
+        if not (math.isfinite(linear_mps) and math.isfinite(angular_radps)):
+            raise BadInputError(f"command ({linear_mps}, {angular_radps}) is not finite")
+        limit = np.array([self.robot.max_linear_mps, self.robot.max_angular_radps])
+        self._target = np.clip(np.array([linear_mps, angular_radps]), -limit, limit)
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass, in whole physics steps; what is left over is owed to the next call."""
+        self._owed_s += duration_s
+        count = math.floor(self._owed_s / STEP_S + 1e-6)
+        self._owed_s -= count * STEP_S
+        step = _mujoco().mj_step
+        model, data, sensors = self._model, self._data, self._data.sensordata
+        for _ in range(count):
+            self._drive()
+            step(model, data)
+            # Sensor values belong to the state before the step.
+            self._imu_sum[:3] += sensors[self._gyro : self._gyro + 3]
+            self._imu_sum[3:] += sensors[self._accel : self._accel + 3]
+            self._imu_count += 1
+            self._steps += 1
+            if self._steps % self._imu_every == 0:
+                mean = self._imu_sum / self._imu_count
+                self._imu.append(self._imu_model.measure(self.time_ns, mean[:3], mean[3:]))
+                self._imu_sum, self._imu_count = np.zeros(6), 0
+            if self._steps % self._wheel_every == 0:
+                twist = self._encoders.measure(self.time_ns, data.qpos[self._wheel_angles])
+                if twist is not None:
+                    self._wheel.append(twist)
+            if self._steps % CONTACT_EVERY == 0:
+                self._in_contact = self._touches()
+                self._contacts.update(self.time_ns, self._in_contact)
+        if count and not np.isfinite(data.qpos).all():
+            raise AstraError(f"the physics diverged at {self.time_ns * 1e-9:.2f} s")
+
+    def render(self) -> tuple[CameraFrame, ...]:
+        """One image of every camera, at this instant."""
+        c = self.robot.cameras
+        return tuple(CameraFrame(self.time_ns, name, self._image(name, c.width, c.height)) for name in c.names)
+
+    def render_overview(self, width: int, height: int) -> UInt8Array:
+        """The world from above without its ceiling, with the robot; (height, width, 3) RGB."""
+        mujoco = _mujoco()
+        camera = mujoco.MjvCamera()
+        low, high = _bounds(self._model, self._is_robot)
+        camera.lookat[:] = (low + high) / 2
+        camera.azimuth, camera.elevation = 90.0, -75.0
+        span = max((high[0] - low[0]) * height / width, high[1] - low[1]) + 1.0
+        camera.distance = span / 2 / math.tan(math.radians(float(self._model.vis.global_.fovy)) / 2) * 1.05
+        return self._image(camera, width, height, hidden=(CEILING_GROUP, COLLISION_GROUP))
+
+    def drain_imu(self) -> list[ImuSample]:
+        """IMU samples since the last call."""
+        samples, self._imu = self._imu, []
+        return samples
+
+    def drain_wheel(self) -> list[WheelTwist]:
+        """Wheel twists since the last call."""
+        samples, self._wheel = self._wheel, []
+        return samples
+
+    def scan(self) -> LaserScan:
+        """A lidar scan at this instant; misses are +inf."""
+        mujoco, lidar = _mujoco(), self.robot.lidar
+        rotation = self._data.xmat[self._base].reshape(3, 3)
+        origin = self._data.xpos[self._base] + rotation @ [0.0, 0.0, lidar.z_m]
+        rays = np.ascontiguousarray((self._beams @ rotation.T).ravel())
+        groups = np.ones(6, np.uint8)
+        groups[ROBOT_GROUP] = 0
+        if self.world.truth is not None:  # a world of our own has its solids in one group; its pictures need not be tried
+            groups[:] = 0
+            groups[COLLISION_GROUP] = 1
+        hit, distance = np.full(lidar.beams, -1, np.int32), np.full(lidar.beams, -1.0)
+        mujoco.mj_multiRay(self._model, self._data, origin, rays, groups, 1, -1, hit, distance, None, lidar.beams, lidar.range_max_m)
+        noisy = distance + lidar.noise_m * self._scan_rng.standard_normal(lidar.beams)
+        valid = (hit >= 0) & (distance >= lidar.range_min_m) & (distance <= lidar.range_max_m)
+        ranges = np.where(valid, np.clip(noisy, lidar.range_min_m, lidar.range_max_m), np.inf).astype(np.float32)
+        return LaserScan(self.time_ns, "lidar", ranges, -math.pi, 2.0 * math.pi / lidar.beams, lidar.range_min_m, lidar.range_max_m)
+
+    def truth(self) -> Scene:
+        """Where the robot really is."""
+        data = self._data
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = data.xmat[self._base].reshape(3, 3), data.xpos[self._base]
+        address = int(self._model.joint("root").dofadr[0])
+        velocity = matrix[:3, :3].T @ data.qvel[address : address + 3]
+        return Scene(self.time_ns, matrix, float(velocity[0]), float(data.qvel[address + 5]), self._in_contact)
+
+    def pose(self) -> Pose2:
+        """The true planar pose."""
+        r, p = self._data.xmat[self._base], self._data.xpos[self._base]
+        return Pose2(float(p[0]), float(p[1]), math.atan2(r[3], r[0]))
+
+    def collisions(self) -> int:
+        """Episodes of contact with anything but the floor so far."""
+        return self._contacts.episodes
+
+    def close(self) -> None:
+        """Free the GL contexts (on the thread that rendered)."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def _drive(self) -> None:
+        robot = self.robot
+        for k, acceleration in enumerate((robot.max_linear_mps2, robot.max_angular_radps2)):
+            room = acceleration * STEP_S
+            self._command[k] += min(max(self._target[k] - self._command[k], -room), room)
+        linear, angular = self._command
+        half, radius = robot.wheels.track_m / 2.0, robot.wheels.radius_m
+        self._data.ctrl[0] = (linear - half * angular) / radius
+        self._data.ctrl[1] = (linear + half * angular) / radius
+
+    def _touches(self) -> bool:
+        contact = self._data.contact
+        geoms = contact.geom
+        if len(geoms) == 0:
+            return False
+        hull = self._is_hull[geoms].any(axis=1)
+        # Wheels and casters may stand on things, not run against them.
+        sideways = self._is_robot[geoms].any(axis=1) & (np.abs(contact.frame[:, 2]) < 0.7)
+        return bool((hull | sideways).any())
+
+    def _image(self, camera: Any, width: int, height: int, hidden: tuple[int, ...] = (COLLISION_GROUP, ROBOT_GROUP)) -> UInt8Array:
+        mujoco = _mujoco()
+        renderer = self._renderers.get((width, height))
+        if renderer is None:
+            renderer = self._renderers[(width, height)] = mujoco.Renderer(self._model, height, width)
+            for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+                renderer.scene.flags[flag] = 0
+        option = mujoco.MjvOption()
+        option.geomgroup[:] = 1
+        option.geomgroup[list(hidden)] = 0
+        option.sitegroup[:] = 0
+        renderer.update_scene(self._data, camera, option)
+        image: UInt8Array = np.ascontiguousarray(renderer.render())
+        return image
+
+
+def _mujoco() -> ModuleType:
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ.setdefault("LP_NUM_THREADS", "0")  # software rendering: no helper threads beside the stack
+    import mujoco
+
+    return mujoco
+
+
+def _compile(world: World, robot: RobotConfig) -> Any:
+    mujoco = _mujoco()
+    try:
+        spec = mujoco.MjSpec.from_file(str(world.scene))
+        for key in list(spec.keys):
+            spec.delete(key)  # their size would no longer fit
+        frame = spec.worldbody.add_frame()
+        spec.attach(mujoco.MjSpec.from_string(mjcf_from_robot(robot)), frame=frame, prefix="")
+        spec.option.timestep = STEP_S
+        spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+        spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+        spec.option.impratio = 10.0
+        spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 0, 0
+        spec.visual.global_.offwidth, spec.visual.global_.offheight = max(1920, robot.cameras.width), max(1200, robot.cameras.height)
+        return spec.compile()
+    except ValueError as error:
+        raise BadInputError(f"{world.scene}: MuJoCo refuses this scene: {error}") from error
+
+
+def _bounds(model: Any, is_robot: Any) -> tuple[FloatArray, FloatArray]:
+    """Corners of the box around every bounded geom of the scene."""
+    sized = (model.geom_rbound > 0) & ~is_robot
+    if not sized.any():
+        return np.array([-5.0, -5.0, 0.0]), np.array([5.0, 5.0, 2.0])
+    data = _mujoco().MjData(model)
+    _mujoco().mj_forward(model, data)
+    centre = data.geom_xpos[sized]
+    low: FloatArray = centre.min(axis=0)
+    high: FloatArray = centre.max(axis=0)
+    return low, high
+
+
+__all__ = ["STEP_NS", "CameraRig", "Simulation"]
