@@ -64,7 +64,7 @@ def instruction_of_seed(world: Path, seed: int) -> str:
 
     if seed == 0:
         return FIRST_INSTRUCTION
-    texts = [entry.text for entry in load_world(world).truth.instructions if entry.answers]
+    texts: list[str] = [entry.text for entry in load_world(world).truth.instructions if entry.answers]
     return texts[seed % len(texts)]
 
 

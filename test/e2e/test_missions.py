@@ -1,0 +1,116 @@
+"""Whole missions: simulator, stack and observer as processes over DDS."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.node import Node
+
+from astra.ros.mission import MissionObserver, MissionRequest, run_mission
+from astra.ros.stack import SimOptions, StackOptions, describe
+from astra.ros.supervisor import Supervisor
+
+pytestmark = [pytest.mark.ros, pytest.mark.e2e, pytest.mark.slow]
+
+
+@contextlib.contextmanager
+def running(place: Any, tmp_path: Path, *, seed: int, start: str = "random") -> Iterator[tuple[Supervisor, MissionObserver]]:
+    """The stack up and active, and an observer."""
+    nodes = describe(StackOptions(map=place.map, sim=SimOptions(place.world, start, seed)))
+    with Supervisor(nodes, tmp_path / "logs") as stack:
+        rclpy.init(args=[])
+        observer = MissionObserver(lambda text: None)
+        try:
+            assert observer.wait(lambda: set(stack.names) <= observer.active, 90.0), f"not active: {set(stack.names) - observer.active}"
+            yield stack, observer
+        finally:
+            observer.close()
+            rclpy.try_shutdown()
+
+
+def test_the_robot_wakes_up_somewhere_and_finds_the_resting_area(office: Any, tmp_path: Path, ros_domain: int) -> None:
+    request = MissionRequest(office.world, office.map, "find the resting area", tmp_path / "out", seed=1, video=True)
+    result = run_mission(request, print)
+    assert result.success, result
+    assert result.goal_status == "found"
+    assert result.collisions == 0
+    assert result.localization_error_m < 0.5
+    for name in ("result.json", "report.html", "mission.mcap", "mission.mp4"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_what_is_nowhere_is_not_found_and_nothing_moves(office: Any, tmp_path: Path, ros_domain: int) -> None:
+    request = MissionRequest(office.world, office.map, "find the swimming pool", tmp_path / "out", seed=2, video=False)
+    result = run_mission(request, print)
+    assert result.goal_status == "not_found"
+    assert result.success, result
+    assert result.distance_m < 0.1
+
+
+def test_no_node_of_the_stack_listens_to_truth(office: Any, tmp_path: Path, ros_domain: int) -> None:
+    """And the stack does as well when the world's folder is gone, since only the simulator has read it."""
+    hidden = tmp_path / "world"
+    shutil.copytree(office.world, hidden)
+    place = type(office)(hidden, office.tour, office.map)
+    with running(place, tmp_path, seed=3) as (stack, observer):
+        shutil.rmtree(hidden)
+        node: Node = observer._node
+        for name in set(stack.names) - {"astra_sim"}:
+            topics = {topic for topic, _ in node.get_subscriber_names_and_types_by_node(name, "/")}
+            assert topics, name
+            assert not any("ground_truth" in topic for topic in topics), name
+        localized = lambda: any(event.status == "localized" for event in observer.seen.localizations)  # noqa: E731
+        assert observer.wait(localized, 60.0)
+        result = observer.navigate("find the resting area", 240.0, lambda: None)
+        assert result is not None
+        assert result.error_code == 0, result.error_msg
+
+
+def test_killing_astra_global_in_mid_mission_does_not_end_it(office: Any, tmp_path: Path, ros_domain: int) -> None:
+    with running(office, tmp_path, seed=4) as (stack, observer):
+        killed: list[int] = []
+
+        def kill_once_driving() -> None:
+            moved = observer.seen.truth and max(row[4] for row in observer.seen.truth[-50:]) > 0.15
+            pid = stack.pid("astra_global")
+            if moved and not killed and pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+
+        result = observer.navigate("find the resting area", 300.0, kill_once_driving)
+        assert killed
+        assert stack.restarts == 1
+        assert stack.pid("astra_global") not in (None, *killed)
+        assert result is not None
+        assert result.error_code == 0, result.error_msg
+        assert observer.seen.contact_count == 0
+
+
+def test_localize_says_lost_on_a_picture_of_another_place(office: Any, tmp_path: Path) -> None:
+    import cv2
+    from astra.sim.world import build_office
+
+    from astra.sim.robot import RobotConfig
+    from astra.sim.simulation import Simulation
+
+    other = build_office(tmp_path / "other", 7)
+    simulation = Simulation(other, RobotConfig(), seed=0, start=other.truth.tour_start)
+    frame = simulation.render()[0]
+    cv2.imwrite(str(tmp_path / "other.png"), frame.rgb[..., ::-1])
+    simulation.rig[frame.camera].model.save(tmp_path / "camera.yaml")
+    out = tmp_path / "where.jsonl"
+    astra = Path(sys.executable).with_name("astra")
+    command = [astra, "localize", office.map, tmp_path / "other.png", "--camera", tmp_path / "camera.yaml", "--out", out]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert '"status": "lost"' in out.read_text()
