@@ -15,7 +15,7 @@ demo: setup      ## the whole loop: world, tour, map, mission from an unknown st
 	@.venv/bin/astra demo --out out/demo --seed $${ASTRA_SEED:-0}
 
 lint: dev        ## ruff, mypy --strict, import layers
-	$(PY) -m ruff check src test launch tools
+	$(PY) -m ruff check src test launch examples
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
 
