@@ -57,7 +57,7 @@ class _Fix:
 def associate(evidence: Sequence[ViewEvidence], config: LandmarkConfig | None = None) -> list[Landmark]:
     """Landmarks from all views' detections, ids from 0 in the order of their first view; they list the views that detected them."""
     config = config or LandmarkConfig()
-    sightings = [sight(d, view, config) for view in evidence for d in merged_lines(view.detections, config)]
+    sightings = [sight(d, view, config) for view in evidence for d in view.detections]
     clusters = _clusters_with_depth([s for s in sightings if math.isfinite(s.depth_m)], config)
     rest = _join_by_ray(clusters, [s for s in sightings if not math.isfinite(s.depth_m)], config)
     clusters += _clusters_of_rays(rest, config)
@@ -81,21 +81,6 @@ def sight(detection: LandmarkDetection, view: ViewEvidence, config: LandmarkConf
     return Sighting(detection, view.view_id, view.node_id, view.map_from_cam.translation, in_map[0], in_map[1], in_map[2], depth, sigma, angle_sigma)
 
 
-def merged_lines(detections: Sequence[LandmarkDetection], config: LandmarkConfig) -> list[LandmarkDetection]:
-    """Lines of text that hang directly below each other and are alike in size read as one, top to bottom."""
-    if not config.merge_lines:
-        return list(detections)
-    texts = sorted((d for d in detections if d.is_text), key=lambda d: float(d.polygon[:, 1].mean()))
-    out = [d for d in detections if not d.is_text]
-    while texts:
-        lines = [texts.pop(0)]
-        while below := next((d for d in texts if _hangs_below(lines[-1], d)), None):
-            texts.remove(below)
-            lines.append(below)
-        out.append(_joined(lines))
-    return out
-
-
 def similarity(a: str, b: str) -> float:
     """How alike two texts are, 0..1, without regard to case, punctuation and blanks; a text that holds the other counts nearly full."""
     return _similarity(normalise_text(a).replace(" ", ""), normalise_text(b).replace(" ", ""))
@@ -115,7 +100,7 @@ def _similarity(p: str, q: str) -> float:
 def triangulate(sightings: Sequence[Sighting]) -> _Fix:
     """The point (3,) nearest to all rays, each weighed by its noise at that range, with known depths as further equations."""
     known = [s.position for s in sightings if math.isfinite(s.depth_m)]
-    point = np.asarray(np.median(known, axis=0)) if known else _ray_point(sightings, np.ones(len(sightings)))
+    point: FloatArray = np.asarray(np.median(known, axis=0), dtype=np.float64) if known else _ray_point(sightings, np.ones(len(sightings)))
     information = np.eye(3)
     for _ in range(8):
         information, right = 1e-9 * np.eye(3), np.zeros(3)
@@ -130,7 +115,7 @@ def triangulate(sightings: Sequence[Sighting]) -> _Fix:
                 depth = robust * np.outer(s.direction, s.direction) / s.depth_sigma_m**2
                 information += depth
                 right += depth @ s.position
-        point = np.linalg.solve(information, right)
+        point = np.asarray(np.linalg.solve(information, right), dtype=np.float64)
     miss_m = np.array([_miss(s, point) for s in sightings])
     sigma = math.sqrt(float(np.trace(np.linalg.inv(information))) / 3.0)
     scatter = float(np.sqrt(np.mean(miss_m**2))) / math.sqrt(max(len(sightings), 1))
@@ -166,25 +151,6 @@ def _inside(polygon: FloatArray, widen: float, pixels: AnyArray) -> BoolArray:
     margin = max(height, 4.0) * (widen - 1.0) / 2.0
     inside: BoolArray = (np.abs(offset @ across) / width <= width / 2.0 + margin) & (np.abs(offset @ down) / height <= height / 2.0 + margin)
     return inside
-
-
-def _hangs_below(upper: LandmarkDetection, lower: LandmarkDetection) -> bool:
-    a, b = np.asarray(upper.polygon), np.asarray(lower.polygon)
-    height_a, height_b = np.ptp(a[:, 1]), np.ptp(b[:, 1])
-    gap = float(b[:, 1].min() - a[:, 1].max())
-    overlap = float(min(a[:, 0].max(), b[:, 0].max()) - max(a[:, 0].min(), b[:, 0].min()))
-    alike = 0.55 < (height_a + 1e-6) / (height_b + 1e-6) < 1.8
-    return alike and bool(-0.35 * height_a < gap < 0.8 * height_a and overlap > 0.5 * min(np.ptp(a[:, 0]), np.ptp(b[:, 0])))
-
-
-def _joined(lines: Sequence[LandmarkDetection]) -> LandmarkDetection:
-    if len(lines) == 1:
-        return lines[0]
-    corners = np.concatenate([np.asarray(d.polygon) for d in lines])
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    polygon = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    function = next((d.function for d in lines if d.function), "")
-    return LandmarkDetection(" ".join(d.label for d in lines), True, min(d.score for d in lines), polygon, lines[0].attributes, function)
 
 
 def _clusters_with_depth(sightings: list[Sighting], config: LandmarkConfig) -> list[list[Sighting]]:

@@ -74,7 +74,6 @@ class LandmarkConfig:
     max_range_m: float = 9.0
     min_parallax_rad: float = 0.06  # between two rays that are to fix a position on their own
     pixel_sigma: float = 2.0  # of a detection's centre
-    merge_lines: bool = True  # lines of text that hang directly below each other become one landmark
 
     def __post_init__(self) -> None:
         require(self.min_observations >= 1, "min_observations", self.min_observations, "≥ 1")

@@ -1,0 +1,84 @@
+"""Detections of many views become landmarks at the right place, with the right words."""
+
+import math
+
+import numpy as np
+import pytest
+
+from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose3
+from astra.mapping.association import associate, similarity
+from astra.mapping.landmarks import LandmarkDetection, ViewEvidence
+
+CAMERA = CameraModel.from_fov(224, 160, math.radians(90.0))
+SIGN = np.array([3.0, 0.4, 1.4])  # faces -x; 0.4 m wide, 0.1 m high
+CORNERS = SIGN + np.array([[0, 0.2, 0.05], [0, -0.2, 0.05], [0, -0.2, -0.05], [0, 0.2, -0.05]])
+
+
+def _view(view_id, x, y, detections, points=None, corners=CORNERS):
+    """A camera at (x, y, 0.9) that looks at +x; `detections` are (label, score) at `corners`."""
+    pose = Pose3(np.eye(3), np.array([x, y, 0.9])) @ BODY_FROM_OPTICAL
+    polygon, _ = CAMERA.project(pose.inverse().apply(corners))
+    points = np.zeros((0, 3)) if points is None else points
+    keypoints, _ = CAMERA.project(pose.inverse().apply(points)) if len(points) else (np.zeros((0, 2)), None)
+    found = tuple(LandmarkDetection(label, True, score, polygon, "white text on blue", "") for label, score in detections)
+    return ViewEvidence(view_id, view_id // 4, CAMERA, pose, keypoints.astype(np.float32), points, found)
+
+
+def test_rays_alone_triangulate_the_sign_and_its_normal():
+    views = [_view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("LOUNGE", 0.9)]) for i in range(4)]
+    (landmark,) = associate(views)
+    assert landmark.label == "LOUNGE" and landmark.is_text and landmark.attributes == "white text on blue"
+    np.testing.assert_allclose(landmark.position_map, SIGN, atol=0.02)
+    np.testing.assert_allclose(landmark.normal_map, [-1.0, 0.0, 0.0], atol=0.1)
+    assert landmark.node_ids == (0, 1, 2, 3) and landmark.view_ids == (0, 4, 8, 12)
+    assert 0.0 < landmark.position_sigma_m < 0.2
+
+
+def test_points_inside_the_polygon_give_the_depth_without_parallax():
+    wall = SIGN + np.array([[0, y, z] for y in (-0.15, -0.05, 0.05, 0.15) for z in (-0.03, 0.03)])
+    views = [_view(0, 0.0, 0.4, [("LOUNGE", 0.9)], wall), _view(4, 0.4, 0.4, [("LOUNGE", 0.9)], wall)]
+    (landmark,) = associate(views)
+    np.testing.assert_allclose(landmark.position_map, SIGN, atol=0.03)
+
+
+def test_the_majority_outvotes_misreadings():
+    readings = ["LOUNGE", "LOUNGE", "L0UNGE", "LOUNG", "LOUNGE"]
+    views = [_view(4 * i, 0.1 * i, -0.8 + 0.4 * i, [(text, 0.8)]) for i, text in enumerate(readings)]
+    (landmark,) = associate(views)
+    assert landmark.label == "LOUNGE" and len(landmark.view_ids) == 5
+
+
+def test_equal_texts_at_different_places_stay_apart():
+    other = CORNERS + np.array([0.0, 2.0, 0.0])
+    near = [_view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("EXIT", 0.9)]) for i in range(3)]
+    far = [_view(20 + 4 * i, 0.2 * i, 1.5 + 0.5 * i, [("EXIT", 0.9)], corners=other) for i in range(3)]
+    landmarks = associate(near + far)
+    assert len(landmarks) == 2
+    ys = sorted(float(m.position_map[1]) for m in landmarks)
+    assert ys == pytest.approx([0.4, 2.4], abs=0.05)
+
+
+def test_different_texts_side_by_side_stay_apart():
+    other = CORNERS + np.array([0.0, 0.45, 0.0])
+    views = []
+    for i in range(4):
+        a = _view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("KITCHEN", 0.9)])
+        b = _view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("PRINTER", 0.9)], corners=other)
+        views.append(ViewEvidence(a.view_id, a.node_id, CAMERA, a.map_from_cam, a.keypoints, a.points_map, a.detections + b.detections))
+    assert sorted(m.label for m in associate(views)) == ["KITCHEN", "PRINTER"]
+
+
+def test_one_doubtful_sighting_is_no_landmark():
+    assert associate([_view(0, 0.0, 0.4, [("LOUNGE", 0.7)])]) == []
+    assert associate([]) == []
+
+
+def test_no_landmark_where_rays_do_not_meet():
+    views = [_view(0, 0.0, 0.4, [("LOUNGE", 0.9)]), _view(4, 0.0, 0.4, [("LOUNGE", 0.9)])]  # the same spot twice: no parallax, no depth
+    assert associate(views) == []
+
+
+@pytest.mark.parametrize(("a", "b", "low", "high"), [("Lounge", "LOUNGE!", 1.0, 1.0), ("EXIT", "KITCHEN", 0.0, 0.5), ("MEETING", "MEETING ROOM", 0.8, 1.0)])
+def test_similarity_ignores_case_and_knows_parts(a, b, low, high):
+    assert low <= similarity(a, b) <= high
+    assert similarity(a, b) == similarity(b, a)
