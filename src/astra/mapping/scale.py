@@ -166,18 +166,24 @@ def at_tour_start(fragment: MetricFragment, keyframes: Sequence[Keyframe], odome
 
 
 def inconsistencies(
-    fragment: MetricFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], config: ScaleConfig | None = None
+    fragment: MetricFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], mounted: bool, config: ScaleConfig | None = None
 ) -> list[str]:
-    """Warnings where the metric SfM and odometry disagree over a window, and where the scale or the floor is doubtful."""
+    """Warnings where the metric SfM and odometry disagree over a window, and where the scale or the floor is doubtful.
+
+    A camera whose mounting is not known can be compared by distance only.
+    """
     config = config or ScaleConfig()
     warnings = []
     motions = _motions(fragment.sfm, keyframes, rigs, config)
     if len(motions.keyframes):
         in_odometry = np.linalg.norm(motions.odometry, axis=1)
-        shift = np.linalg.norm(motions.sfm * fragment.scale.metres_per_unit - motions.odometry, axis=1) / np.maximum(in_odometry, 0.5)
+        in_sfm = motions.sfm * fragment.scale.metres_per_unit
+        missed = np.linalg.norm(in_sfm - motions.odometry, axis=1) if mounted else np.abs(np.linalg.norm(in_sfm, axis=1) - in_odometry)
+        shift = missed / np.maximum(in_odometry, 0.5)
+        turn = motions.turn_error_rad if mounted else np.zeros_like(shift)
         for error, bound, what in (
             (shift, config.max_inconsistency, "distance"),
-            (motions.turn_error_rad, config.max_turn_inconsistency_rad, "heading"),
+            (turn, config.max_turn_inconsistency_rad, "heading"),
         ):
             bad = int((error > bound).sum())
             if bad:

@@ -64,6 +64,7 @@ class SfmFragment:
     observations: view id → (N,) int64, row of `points` for each of the view's features, −1 where none.
     models: (tour, camera name) → intrinsics after SfM.
     unit_m: length of one unit by the rig's extrinsics; NaN for a single camera.
+    folder: where COLMAP's model of it lies.
     """
 
     sfm_from_ref: dict[int, Pose3]
@@ -73,6 +74,7 @@ class SfmFragment:
     observations: dict[int, IntArray]
     models: dict[tuple[int, str], CameraModel]
     unit_m: float
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,18 +158,28 @@ def load_fragments(sparse: Path, source: SfmInput, config: SfmConfig) -> list[Sf
     """
     import pycolmap
 
-    models = [pycolmap.Reconstruction(str(folder)) for folder in sorted(sparse.iterdir()) if folder.is_dir()]
-    models.sort(key=lambda model: -model.num_reg_frames())
+    models = [(pycolmap.Reconstruction(str(folder)), folder) for folder in sorted(sparse.iterdir()) if folder.is_dir()]
+    models.sort(key=lambda entry: -entry[0].num_reg_frames())
     taken: set[int] = set()
     fragments = []
-    for model in models:
-        fragment = _fragment(model, source, taken)
+    for model, folder in models:
+        fragment = _fragment(model, folder, source, taken)
         if len(fragment.sfm_from_ref) >= min(config.min_fragment, max(2, len(source.keyframes) // 2)):
             fragments.append(fragment)
             taken |= set(fragment.sfm_from_ref)
     if not fragments:
         raise MappingError(f"structure from motion found no connected part of at least {config.min_fragment} keyframes")
     return fragments
+
+
+def write_metric_model(fragment: SfmFragment, metres_per_unit: float, map_from_sfm: Pose3, out: Path) -> None:
+    """Write COLMAP's model of a fragment in the map frame, metres, for tools that read COLMAP."""
+    import pycolmap
+
+    model = pycolmap.Reconstruction(str(fragment.folder))
+    model.transform(pycolmap.Sim3d(metres_per_unit, pycolmap.Rotation3d(map_from_sfm.rotation), map_from_sfm.translation))
+    out.mkdir(parents=True)
+    model.write_binary(str(out))
 
 
 def colmap_camera(model: CameraModel, camera_id: int, calibrated: bool) -> Any:
@@ -305,7 +317,7 @@ def _options(source: SfmInput, config: SfmConfig) -> Any:
     return options
 
 
-def _fragment(model: Any, source: SfmInput, taken: set[int]) -> SfmFragment:
+def _fragment(model: Any, folder: Path, source: SfmInput, taken: set[int]) -> SfmFragment:
     keyframes = {keyframe.id: keyframe for keyframe in source.keyframes}
     point_ids = np.array(sorted(model.point3D_ids()), dtype=np.int64)
     points = np.array([model.points3D[int(i)].xyz for i in point_ids]).reshape(-1, 3)
@@ -332,7 +344,7 @@ def _fragment(model: Any, source: SfmInput, taken: set[int]) -> SfmFragment:
                 if point.has_point3D():
                     rows[index] = np.searchsorted(point_ids, int(point.point3D_id))
             observations[view.id] = rows
-    return SfmFragment(from_ref, from_cam, points, errors, observations, models, _unit_m(model, source))
+    return SfmFragment(from_ref, from_cam, points, errors, observations, models, _unit_m(model, source), folder)
 
 
 def _unit_m(model: Any, source: SfmInput) -> float:

@@ -1,0 +1,174 @@
+"""`astra map build|inspect|view|export`: make a map of a tour, and look at it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astra.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from astra.mapping.build import MappingConfig
+    from astra.mapping.landmarks import LandmarkExtractor
+    from astra.mapping.tour import Tour
+    from astra.topomap import TopoMap
+
+EXAMPLES = """examples:
+  astra map build drives/tour0 --out maps/office
+  astra map build photos/ --camera camera.yaml --out maps/kitchen --rate-hz 0
+  astra map build walk.mp4 --odometry walk.tum --out maps/lab
+  astra map inspect maps/office --json
+  astra map view maps/office --out office.html
+  astra map export maps/office --out exported/
+"""
+BUILD_EXAMPLES = """examples:
+  astra map build drives/tour0 --out maps/office
+  astra map build drives/monday drives/tuesday --out maps/office
+  astra map build photos/ --camera camera.yaml --out maps/kitchen
+  astra map build walk.mp4 --camera phone.yaml --odometry walk.tum --rate-hz 3 --out maps/lab
+"""
+LANDMARK_BACKENDS = ("text", "none")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `astra map`."""
+    parser.epilog = EXAMPLES
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    build = actions.add_parser("build", help="tours in, a map folder out", epilog=BUILD_EXAMPLES, formatter_class=raw)
+    build.add_argument("sources", metavar="SOURCE", nargs="+", type=Path, help="video file, folder of images, or rosbag2")
+    build.add_argument("--out", metavar="MAP", type=Path, required=True, help="map folder to write; an older map there is replaced on success")
+    build.add_argument("--camera", metavar="FILE", type=Path, help="camera.yaml (ROS camera_info) for photos, videos, bags without camera_info")
+    build.add_argument("--odometry", metavar="TUM", type=Path, help="trajectory of base_link: metric scale and priors; for one SOURCE")
+    build.add_argument("--rate-hz", type=float, help="images a second without odometry; 0 keeps every image (default: 2, photos: 0)")
+    build.add_argument("--landmarks", choices=LANDMARK_BACKENDS, default="text", help="what finds landmarks (default: text)")
+    build.add_argument("--config", metavar="FILE", type=Path, help="YAML with overrides of MappingConfig")
+    build.add_argument("--json", action="store_true", help="print the summary as JSON, show no progress")
+    build.set_defaults(run=run_build)
+    inspect = actions.add_parser(
+        "inspect", help="counts, scale, fragments, warnings", epilog="example:\n  astra map inspect maps/office --json", formatter_class=raw
+    )
+    inspect.add_argument("map", metavar="MAP", type=Path, help="map folder")
+    inspect.add_argument("--json", action="store_true", help="print as JSON")
+    inspect.set_defaults(run=run_inspect)
+    view = actions.add_parser(
+        "view", help="one HTML page to look at", epilog="example:\n  astra map view maps/office --out office.html", formatter_class=raw
+    )
+    view.add_argument("map", metavar="MAP", type=Path, help="map folder")
+    view.add_argument("--out", metavar="FILE", type=Path, required=True, help="HTML file to write")
+    view.set_defaults(run=run_view)
+    export = actions.add_parser(
+        "export",
+        help="poses, landmarks, Nav2 map and route graph",
+        epilog="example:\n  astra map export maps/office --out exported/",
+        formatter_class=raw,
+    )
+    export.add_argument("map", metavar="MAP", type=Path, help="map folder")
+    export.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write into")
+    export.set_defaults(run=run_export)
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build the map and print what it is worth."""
+    from astra.mapping.build import build_map
+    from astra.mapping.progress import Quiet, TqdmProgress
+    from astra.perception.place import PlaceEncoder
+
+    tours = _tours(args)
+    config = _config(args, tours)
+    progress = Quiet() if args.json or not sys.stderr.isatty() else TqdmProgress()
+    build_map(tours, args.out, config, _extractor(args.landmarks), PlaceEncoder(), progress)
+    return _print_summary(args.out, args.json, with_files=False)
+
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """Print counts, scale, fragments and warnings; a damaged file is an error."""
+    return _print_summary(args.map, args.json, with_files=True)
+
+
+def run_view(args: argparse.Namespace) -> int:
+    """Write the page."""
+    from astra.topomap.view import write_html
+
+    write_html(args.map, args.out)
+    print(args.out)
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write every format that the map can give."""
+    from astra.topomap.export import export_map
+
+    for path in export_map(args.map, args.out):
+        print(path)
+    return 0
+
+
+def _tours(args: argparse.Namespace) -> list[Tour]:
+    from astra.datasets import open_source
+    from astra.geometry import Trajectory
+    from astra.mapping.tour import TourWithOdometry
+
+    if args.odometry is not None and len(args.sources) > 1:
+        raise BadInputError("--odometry belongs to one SOURCE; build from one, or record odometry in the bags")
+    tours: list[Tour] = [open_source(source, args.camera) for source in args.sources]
+    if args.odometry is None:
+        return tours
+    return [TourWithOdometry(tours[0], Trajectory.load_tum(args.odometry))]
+
+
+def _config(args: argparse.Namespace, tours: list[Tour]) -> MappingConfig:
+    import dataclasses
+
+    from astra.core.config import load_config
+    from astra.mapping.build import MappingConfig
+
+    config = load_config(MappingConfig, args.config)
+    rate_hz = args.rate_hz
+    if rate_hz is None and all(source.is_dir() for source in args.sources) and all(_is_photos(tour) for tour in tours):
+        rate_hz = 0.0  # photos have no clock: each was taken on purpose
+    if rate_hz is None:
+        return config
+    if not math.isfinite(rate_hz) or rate_hz < 0.0:
+        raise BadInputError(f"--rate-hz {rate_hz} is not a rate")
+    return dataclasses.replace(config, keyframes=dataclasses.replace(config.keyframes, rate_hz=rate_hz))
+
+
+def _is_photos(tour: Tour) -> bool:
+    from astra.datasets import ImageTour
+    from astra.mapping.tour import TourWithOdometry
+
+    return isinstance(tour.tour if isinstance(tour, TourWithOdometry) else tour, ImageTour)
+
+
+def _extractor(backend: str) -> LandmarkExtractor | None:
+    if backend == "none":
+        return None
+    from astra.mapping.text_landmarks import TextLandmarkExtractor
+
+    return TextLandmarkExtractor()
+
+
+def _print_summary(path: Path, as_json: bool, with_files: bool) -> int:
+    from astra.topomap.io import load_map
+    from astra.topomap.validate import check_map, summarise
+
+    topo = load_map(path)
+    problems = check_map(path) if with_files else ()
+    summary = summarise(topo)
+    if as_json:
+        print(json.dumps({"map": str(path), **summary.to_json(), "problems": list(problems)}, ensure_ascii=False))
+    else:
+        print(_text(path, topo, summary.lines(), problems))
+    return 1 if problems else 0
+
+
+def _text(path: Path, topo: TopoMap, lines: tuple[str, ...], problems: tuple[str, ...]) -> str:
+    out = [f"{topo.info.name} ({path})", *(f"  {line}" for line in lines)]
+    out += [f"  warning: {text}" for text in topo.info.warnings]
+    out += [f"  DAMAGED: {text}" for text in problems]
+    return "\n".join(out)
