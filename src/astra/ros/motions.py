@@ -11,6 +11,7 @@ import numpy as np
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from nav2_msgs.action import BackUp, FollowPath, Spin
+from nav_msgs.msg import Path
 from rclpy.action import ActionClient
 
 from astra.core.config import require
@@ -67,11 +68,10 @@ class Motions:
         self._running: _Running | None = None
         self.distance_to_goal_m = math.nan  # as the last follow feedback says
 
-    def follow(self, polyline: FloatArray, goal: Pose2, stamp_ns: int, frame_id: str, on_end: OnEnd) -> None:
-        """Drive along `polyline` (K, 2) to `goal`, both in `frame_id`."""
+    def follow(self, route: Path, on_end: OnEnd) -> None:
+        """Drive along a route to its last pose."""
         self.distance_to_goal_m = math.nan
-        request = FollowPath.Goal(path=route_path(polyline, goal, stamp_ns, frame_id, self._config.route_step_m))
-        request.goal_checker_id = self._config.goal_checker_id
+        request = FollowPath.Goal(path=route, goal_checker_id=self._config.goal_checker_id)
         self._send(self._follow, self._config.follow_server, request, on_end)
 
     def spin(self, angle_rad: float, on_end: OnEnd) -> None:
@@ -133,7 +133,7 @@ class Motions:
         running = self._running = _Running(ActionCall(client, request, ended, feedback), on_end, server, self._node.steady_ns())
 
 
-def route_path(polyline: FloatArray, goal: Pose2, stamp_ns: int, frame_id: str, step_m: float) -> Any:
+def route_path(polyline: FloatArray, goal: Pose2, stamp_ns: int, frame_id: str, step_m: float) -> Path:
     """nav_msgs/Path along the polyline (K, 2) at even steps, headings along the way, the goal's at the end."""
     poses = with_headings(resample(np.asarray(polyline, dtype=np.float64), step_m), goal.yaw)
     poses[-1, 2] = goal.yaw

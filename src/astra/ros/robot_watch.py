@@ -1,0 +1,152 @@
+"""What the navigator knows of the robot: where it is, how well it knows, what has gone silent, how time passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import LaserScan as LaserScanMsg
+
+from astra.core.config import require
+from astra.core.errors import BadInputError
+from astra.core.types import LaserScan, seconds
+from astra.geometry import Pose2
+from astra.navigation.mission import Fix, Tick
+from astra.navigation.recovery import widest_gap
+from astra.ros import qos
+from astra.ros.conversions import pose2_from_pose, scan_from_msg
+from astra.ros.node import WARN, AstraLifecycleNode
+from astra.ros.tf import TfBuffer, TransformUnavailableError
+from astra.ros.watch import Freshness, Heartbeats
+
+
+@dataclass(frozen=True, slots=True)
+class WatchConfig:
+    """Frames, and the ages (steady time) at which an input counts as silent."""
+
+    map_frame: str = field(default="map", metadata={"help": "fixed frame of the map"})
+    odom_frame: str = field(default="odom", metadata={"help": "frame of the odometry"})
+    base_frame: str = field(default="base_link", metadata={"help": "frame of the robot"})
+    localizer: str = field(default="astra_global", metadata={"help": "node whose heartbeat stands for map→odom"})
+    scan: bool = field(default=True, metadata={"help": "stand while the lidar is silent; false for robots without one"})
+    stale_limit_s: float = field(default=2.0, metadata={"help": "age at which odometry or scan count as stale [s]"})
+    map_odom_limit_s: float = field(default=2.0, metadata={"help": "age at which map→odom counts as no longer kept up [s]"})
+
+    def __post_init__(self) -> None:
+        for name in ("stale_limit_s", "map_odom_limit_s"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value > 0.0, name, value, "> 0")
+
+
+class RobotWatch:
+    """Listens to odometry, scan, transforms and heartbeats; `tick` sums them up for the mission."""
+
+    def __init__(self, node: AstraLifecycleNode, config: WatchConfig) -> None:
+        self._node, self._config = node, config
+        self._tf = TfBuffer(node)
+        self.heartbeats = Heartbeats(node)
+        self._odom_seen, self._scan_seen = Freshness(config.stale_limit_s), Freshness(config.stale_limit_s)
+        self._map_odom_seen, self._map_odom_ns = Freshness(config.map_odom_limit_s), 0
+        self._scan: LaserScan | None = None
+        self._odom: tuple[float, float] | None = None
+        self.driven_m = 0.0
+        self.speed_mps = 0.0
+        self._clock_ns, self._steady_ns = node.now_ns(), node.steady_ns()
+        self._inputs = [node.create_subscription(Odometry, "odom", self._on_odometry, qos.SENSOR)]
+        if config.scan:
+            self._inputs.append(node.create_subscription(LaserScanMsg, "scan", self._on_scan, qos.SENSOR))
+
+    def close(self) -> None:
+        """Stop listening."""
+        for subscription in self._inputs:
+            self._node.destroy_subscription(subscription)
+        self._inputs = []
+
+    def tick(self, mission_s: float) -> Tick:
+        """The state of affairs at `mission_s` on the mission's clock."""
+        steady = self._node.steady_ns()
+        watched = [("odometry", self._odom_seen)] + ([("scan", self._scan_seen)] if self._config.scan else [])
+        stale = tuple(name for name, seen in watched if not seen.is_fresh(steady))
+        alive = self.heartbeats.is_active(self._config.localizer)
+        return Tick(mission_s, self.pose(), self._fix(), alive, stale, self._gap(), self.driven_m)
+
+    def advance_s(self) -> float:
+        """Time since the last call for the mission's clock [s].
+
+        It follows ROS time, so that a slow simulation loses nothing. Where that stands still and the odometry is silent, steady time
+        counts instead: a mission must end even if the simulator died.
+        """
+        clock_ns, steady_ns = self._node.now_ns(), self._node.steady_ns()
+        step_s, steady_s = seconds(clock_ns - self._clock_ns), seconds(steady_ns - self._steady_ns)
+        self._clock_ns, self._steady_ns = clock_ns, steady_ns
+        if step_s < -0.5:
+            self._node.report(WARN, "clock", f"jumped back by {-step_s:.2f} s; transforms are forgotten")
+            self._tf.clear()
+        if step_s <= 0.0 and not self._odom_seen.is_fresh(steady_ns):
+            step_s = steady_s
+        return min(max(step_s, 0.0), 1.0)
+
+    def pose(self) -> Pose2 | None:
+        """map_from_base by the newest of both transforms: an old map→odom is carried on by odometry. None if one is missing."""
+        config = self._config
+        try:
+            map_from_odom = self._tf.lookup(config.map_frame, config.odom_frame)
+            return (map_from_odom @ self._tf.lookup(config.odom_frame, config.base_frame)).pose2()
+        except TransformUnavailableError:
+            return None
+
+    def map_pose(self, message: Any) -> Pose2:
+        """A geometry_msgs/PoseStamped of any known frame, in the map frame; an empty frame means the map.
+
+        Raises:
+            BadInputError: not finite, or a frame that is not connected to the map.
+        """
+        pose, frame = pose2_from_pose(message.pose), message.header.frame_id
+        if frame in ("", self._config.map_frame):
+            return pose
+        try:
+            return self._tf.lookup(self._config.map_frame, frame).pose2() @ pose
+        except TransformUnavailableError as error:
+            raise BadInputError(f"a pose in frame {frame!r} cannot be placed on the map: {error}") from error
+
+    def _fix(self) -> Fix:
+        """GOOD while map→odom is kept up; the localizer withdraws it when it is lost, and lets it age when it dies."""
+        newest, steady = self._tf.newest_ns(self._config.map_frame, self._config.odom_frame), self._node.steady_ns()
+        if newest is None:
+            return Fix.LOST
+        if newest != self._map_odom_ns:
+            self._map_odom_ns = newest
+            self._map_odom_seen.arrived(steady)
+        if self._map_odom_seen.is_fresh(steady):
+            return Fix.GOOD
+        return Fix.LOST if self.heartbeats.is_active(self._config.localizer) else Fix.AGEING
+
+    def _gap(self) -> float | None:
+        if self._scan is None or not self._scan_seen.is_fresh(self._node.steady_ns()):
+            return None
+        try:
+            base_from_lidar = self._tf.lookup(self._config.base_frame, self._scan.frame).pose2()
+        except TransformUnavailableError:
+            base_from_lidar = Pose2()
+        return widest_gap(self._scan, base_from_lidar.yaw)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        x, y = message.pose.pose.position.x, message.pose.pose.position.y
+        if not (math.isfinite(x) and math.isfinite(y)):
+            self._node.report(WARN, "odometry", "a pose that is not finite was ignored")
+            return
+        if self._odom is not None:
+            step_m = math.hypot(x - self._odom[0], y - self._odom[1])
+            self.driven_m += step_m if step_m < 1.0 else 0.0  # a reset is no way driven
+        self._odom, self.speed_mps = (x, y), abs(message.twist.twist.linear.x)
+        self._odom_seen.arrived(self._node.steady_ns())
+
+    def _on_scan(self, message: LaserScanMsg) -> None:
+        try:
+            self._scan = scan_from_msg(message)
+        except BadInputError as error:
+            self._node.report(WARN, "scan", str(error))
+            return
+        self._scan_seen.arrived(self._node.steady_ns())
