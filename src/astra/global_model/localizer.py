@@ -132,6 +132,8 @@ class GlobalLocalizer:
         return _Images(features, tuple(unit_descriptors(f.descriptors) for f in features))
 
     def _read_landmarks(self, query: Query) -> tuple[LandmarkMatch, ...]:
+        if not self.loaded.map.landmarks:
+            return ()
         detections = [self.backend.detect_landmarks(view.rgb) for view in query.views]
         return match_landmarks(detections, self.loaded.map.landmarks.values(), self.config.coarse)
 
