@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 
 import pytest
 
 from astra.core.errors import MissingDependencyError
-from astra.ros.environment import activate
-
-_domains = itertools.count(os.getpid() % 50)
+from astra.ros.environment import activate, reserve_domain
 
 try:
     activate()
@@ -25,6 +22,6 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain of this test's own, set for it and for the processes it starts."""
-    domain = 1 + next(_domains) % 100
+    domain = reserve_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     yield domain

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from astra.core.errors import MissingDependencyError
+from astra.core.errors import AstraError, MissingDependencyError
 from astra.core.paths import share_dir
 
 
@@ -36,3 +39,28 @@ def activate() -> None:
     profile = str(share_dir() / "config" / "fastdds.xml")
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):  # Jazzy, Kilted
         os.environ.setdefault(name, profile)
+
+
+_reserved: dict[int, object] = {}  # locks live as long as the process
+DOMAINS: Sequence[int] = range(1, 101)  # above 101 Linux may hand the ports out to others
+
+
+def reserve_domain() -> int:
+    """A ROS domain that no other process of this suite on this machine has reserved; ours until the process ends.
+
+    Raises:
+        AstraError: all are taken.
+    """
+    first = os.getpid() % len(DOMAINS)
+    for domain in (*DOMAINS[first:], *DOMAINS[:first]):
+        if domain in _reserved:
+            continue
+        path = Path(tempfile.gettempdir()) / f"astra-ros-domain-{domain}.lock"
+        try:
+            lock = path.open("a")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # somebody else's
+            continue
+        _reserved[domain] = lock
+        return domain
+    raise AstraError(f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are reserved")

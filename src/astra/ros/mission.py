@@ -24,7 +24,7 @@ from astra.evaluation.mission_report import FloorImage, write_report
 from astra.evaluation.shortest import shortest_path_m
 from astra.evaluation.video import write_video
 from astra.geometry import Pose2
-from astra.ros.environment import activate
+from astra.ros.environment import activate, reserve_domain
 from astra.ros.stack import SimOptions, StackOptions, describe
 from astra.ros.supervisor import Supervisor
 
@@ -310,7 +310,8 @@ def right_answers(world: Any, instruction: str) -> list[GoalRegion]:
 
 def isolate_ros() -> None:
     """Give this process and its children a ROS domain of their own, unless the user chose one."""
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    if "ROS_DOMAIN_ID" not in os.environ:
+        os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
 
 
 def truth_track(rows: Sequence[tuple[int, float, float, float, float]]) -> TruthTrack:
