@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from astra.sim.meshes import CEILING_GROUP, SceneBuilder
 from astra.sim.textures import Colour, planks, poster, sign, surface, tiles
 
 WALL_PX_PER_M, FLOOR_PX_PER_M, CEILING_PX_PER_M, SIGN_PX_PER_M, POSTER_PX_PER_M = 130.0, 110.0, 60.0, 220.0, 190.0
+WALL_MARKS = 110.0  # for each square metre
 DADO_M = 0.95
 WALL_LIGHT = {plan.NORTH: 0.86, plan.SOUTH: 1.0, plan.EAST: 0.93, plan.WEST: 0.80}
 UPHOLSTERY: tuple[Colour, ...] = ((166.0, 62.0, 54.0), (52.0, 98.0, 140.0), (84.0, 120.0, 70.0), (190.0, 146.0, 60.0), (110.0, 74.0, 120.0))
@@ -53,9 +55,13 @@ class OfficeBuilder:
 
     def _room_colours(self) -> tuple[Colour, Colour]:
         """Upper and lower wall colours."""
-        upper = self.rng.uniform(165, 225, 3)
-        lower = self.rng.uniform(80, 170, 3)
-        return (float(upper[0]), float(upper[1]), float(upper[2])), (float(lower[0]), float(lower[1]), float(lower[2]))
+        return self._colour(165, 225), self._colour(80, 170)
+
+    def _colour(self, low: float, high: float) -> Colour:
+        """A muted colour."""
+        drawn = self.rng.uniform(low, high, 3)
+        muted = drawn.mean() + 0.55 * (drawn - drawn.mean())
+        return float(muted[0]), float(muted[1]), float(muted[2])
 
     def _colours_at(self, x: float, y: float) -> tuple[Colour, Colour]:
         for room in plan.ROOMS:
@@ -70,15 +76,25 @@ class OfficeBuilder:
         along = (b - a) / length
         cuts = [0.0, *(v for opening in wall.openings for v in opening), length]
         for start, end in zip(cuts[0::2], cuts[1::2]):
-            count = max(1, math.ceil((end - start) / 4.5))
-            edges = np.linspace(start, end, count + 1)
-            for s, e in zip(edges[:-1], edges[1:]):
+            for s, e in itertools.pairwise([start, *(v for v in self._junctions(wall) if start < v < end), end]):
                 self._panel(a + along * s, a + along * e, 0.0, plan.HEIGHT_M)
             centre, size = a + along * (start + end) / 2, np.abs(along) * (end - start) + (1 - np.abs(along)) * plan.WALL_M
             self.scene.solid_box((float(centre[0]), float(centre[1]), plan.HEIGHT_M / 2), (float(size[0]), float(size[1]), plan.HEIGHT_M))
         for start, end in wall.openings:
             self._panel(a + along * start, a + along * end, plan.DOOR_HEIGHT_M, plan.HEIGHT_M)
             self._reveal(a + along * start, along, a + along * end)
+
+    @staticmethod
+    def _junctions(wall: plan.Wall) -> list[float]:
+        """Where other walls end on this one [m along it]: its faces change rooms there."""
+        a, b = np.array(wall.a), np.array(wall.b)
+        along = (b - a) / float(np.linalg.norm(b - a))
+        found = set()
+        for end in (e for other in plan.WALLS if other is not wall for e in (other.a, other.b)):
+            offset = np.array(end) - a
+            if abs(float(along[0] * offset[1] - along[1] * offset[0])) < 1e-6:
+                found.add(float(along @ offset))
+        return sorted(found)
 
     def _panel(self, p: FloatArray, q: FloatArray, low: float, high: float) -> None:
         """Both faces of a straight piece of wall from p to q."""
@@ -98,10 +114,10 @@ class OfficeBuilder:
 
     def _plaster(self, length_m: float, low: float, high: float, colours: tuple[Colour, Colour], light: float) -> UInt8Array:
         upper, lower = ((c[0] * light, c[1] * light, c[2] * light) for c in colours)
-        image = surface(length_m, high - low, upper, self.rng, WALL_PX_PER_M)
+        image = surface(length_m, high - low, upper, self.rng, WALL_PX_PER_M, WALL_MARKS)
         if low < DADO_M:
             rows = round((DADO_M - low) / (high - low) * image.shape[0])
-            image[-rows:] = surface(length_m, DADO_M - low, lower, self.rng, WALL_PX_PER_M, 45.0)[:rows, : image.shape[1]]
+            image[-rows:] = surface(length_m, DADO_M - low, lower, self.rng, WALL_PX_PER_M, WALL_MARKS)[:rows, : image.shape[1]]
             image[-rows - 3 : -rows] = np.array(upper) * 0.55
             image[-10:] = image[-10:] // 2
         return image
@@ -157,11 +173,11 @@ class OfficeBuilder:
         corridor = (-plan.HALF_X, -plan.CORRIDOR, plan.HALF_X, plan.CORRIDOR)
         for kind, box in [("tiles", corridor), *((room.floor, room.box) for room in plan.ROOMS)]:
             x0, y0, x1, y1 = box
-            colour = self.rng.uniform(90, 175, 3)
+            colour = self._colour(90, 175)
             paint = {"planks": planks, "tiles": tiles, "carpet": surface}[kind]
             halves = 2 if x1 - x0 > 10 else 1  # a long floor keeps its detail on two patches
-            for left, right in zip(np.linspace(x0, x1, halves + 1)[:-1], np.linspace(x0, x1, halves + 1)[1:]):
-                picture = paint(right - left, y1 - y0, (colour[0], colour[1], colour[2]), self.rng, FLOOR_PX_PER_M)
+            for left, right in itertools.pairwise(np.linspace(x0, x1, halves + 1)):
+                picture = paint(right - left, y1 - y0, colour, self.rng, FLOOR_PX_PER_M)
                 self.scene.quad(np.array([(left, y0, 0.0), (right, y0, 0.0), (right, y1, 0.0), (left, y1, 0.0)]), self.scene.patch(picture))
                 above = tiles(right - left, y1 - y0, (205.0, 205.0, 198.0), self.rng, CEILING_PX_PER_M)
                 self._lamps(above)

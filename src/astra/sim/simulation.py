@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from types import ModuleType
@@ -19,6 +20,7 @@ from astra.sim.world import World
 
 STEP_NS = 2_500_000
 STEP_S = STEP_NS * 1e-9
+PREFIX = "robot/"  # of every name that belongs to the robot, so that a scene may use the same names
 CONTACT_EVERY = 4  # steps between looks at the contacts
 
 
@@ -32,13 +34,13 @@ class Simulation:
         self._data = mujoco.MjData(self._model)
         self._renderers: dict[tuple[int, int], Any] = {}
         model = self._model
-        self._gyro = model.sensor("gyro").adr[0]
-        self._accel = model.sensor("accelerometer").adr[0]
-        self._wheel_angles = np.array([model.joint(f"joint_{side}").qposadr[0] for side in ("left", "right")])
-        self._base = model.body("base").id
+        self._gyro = model.sensor(PREFIX + "gyro").adr[0]
+        self._accel = model.sensor(PREFIX + "accelerometer").adr[0]
+        self._wheel_angles = np.array([model.joint(f"{PREFIX}joint_{side}").qposadr[0] for side in ("left", "right")])
+        self._base = model.body(PREFIX + "base").id
         self._is_robot = model.geom_group == ROBOT_GROUP
         self._is_hull = np.zeros(model.ngeom, bool)
-        self._is_hull[[model.geom("hull").id, model.geom("mast").id]] = True
+        self._is_hull[[model.geom(PREFIX + name).id for name in ("hull", "mast")]] = True
         rng = np.random.default_rng(seed)
         self._imu_model, self._encoders = ImuModel(robot.imu, rng), EncoderModel(robot.wheels, rng)
         self._scan_rng = np.random.default_rng([seed, 1])
@@ -68,7 +70,7 @@ class Simulation:
         """Put the robot, standing still, at a pose; time goes on."""
         if not pose.is_finite():
             raise BadInputError(f"start pose {pose} is not finite")
-        address = int(self._model.joint("root").qposadr[0])
+        address = int(self._model.joint(PREFIX + "root").qposadr[0])
         self._data.qpos[address : address + 7] = [pose.x, pose.y, 0.001, math.cos(pose.yaw / 2), 0.0, 0.0, math.sin(pose.yaw / 2)]
         self._data.qvel[:] = 0.0
         self._target, self._command = np.zeros(2), np.zeros(2)
@@ -113,7 +115,7 @@ class Simulation:
     def render(self) -> tuple[CameraFrame, ...]:
         """One image of every camera, at this instant."""
         c = self.robot.cameras
-        return tuple(CameraFrame(self.time_ns, name, self._image(name, c.width, c.height)) for name in c.names)
+        return tuple(CameraFrame(self.time_ns, name, self._image(PREFIX + name, c.width, c.height)) for name in c.names)
 
     def render_overview(self, width: int, height: int) -> UInt8Array:
         """The world from above without its ceiling, with the robot; (height, width, 3) RGB."""
@@ -159,7 +161,7 @@ class Simulation:
         data = self._data
         matrix = np.eye(4)
         matrix[:3, :3], matrix[:3, 3] = data.xmat[self._base].reshape(3, 3), data.xpos[self._base]
-        address = int(self._model.joint("root").dofadr[0])
+        address = int(self._model.joint(PREFIX + "root").dofadr[0])
         velocity = matrix[:3, :3].T @ data.qvel[address : address + 3]
         return Scene(self.time_ns, matrix, float(velocity[0]), float(data.qvel[address + 5]), self._in_contact)
 
@@ -217,9 +219,7 @@ class Simulation:
 def _mujoco() -> ModuleType:
     os.environ.setdefault("MUJOCO_GL", "egl")
     os.environ.setdefault("LP_NUM_THREADS", "0")  # software rendering: no helper threads beside the stack
-    import mujoco
-
-    return mujoco
+    return importlib.import_module("mujoco")
 
 
 def _compile(world: World, robot: RobotConfig) -> Any:
@@ -229,7 +229,7 @@ def _compile(world: World, robot: RobotConfig) -> Any:
         for key in list(spec.keys):
             spec.delete(key)  # their size would no longer fit
         frame = spec.worldbody.add_frame()
-        spec.attach(mujoco.MjSpec.from_string(mjcf_from_robot(robot)), frame=frame, prefix="")
+        spec.attach(mujoco.MjSpec.from_string(mjcf_from_robot(robot)), frame=frame, prefix=PREFIX)
         spec.option.timestep = STEP_S
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC

@@ -33,7 +33,7 @@ def surface(width_m: float, height_m: float, colour: Colour, rng: np.random.Gene
     image = np.empty((h, w, 3), np.float32)
     base = np.asarray(colour, np.float32)
     for k, lean in enumerate((0.03, 0.0, -0.03)):
-        image[..., k] = base[k] * (1.0 + 0.10 * shade + lean * tint)
+        image[..., k] = base[k] * (1.0 + 0.11 * shade + lean * tint)
     _marks(image, rng, round(width_m * height_m * marks_per_m2), px_per_m)
     return np.clip(image, 0, 255).astype(np.uint8)
 
@@ -127,7 +127,7 @@ def _marks(image: Float32Array, rng: np.random.Generator, count: int, px_per_m: 
         x, y = int(rng.integers(0, w)), int(rng.integers(0, h))
         gain = float(rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.15, 1.45)]))
         colour = tuple(float(v) for v in np.clip(image[y, x] * gain * rng.uniform(0.85, 1.15, 3), 0, 255))
-        size = max(1, round(float(rng.gamma(1.5, 0.018)) * px_per_m))
+        size = max(1, round(float(rng.gamma(1.5, 0.013)) * px_per_m))
         if rng.random() < 0.6:
             axes = (size, max(1, round(size * float(rng.uniform(0.3, 1.0)))))
             cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
