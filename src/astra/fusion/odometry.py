@@ -111,7 +111,7 @@ class WheelImuOdometry:
 
     def __init__(self, config: OdometryConfig | None = None, odom_from_base: Pose2 | None = None) -> None:
         self.config = config or OdometryConfig()
-        covariance = np.zeros((4, 4))
+        covariance = np.diag([1e-8, 1e-8, 1e-8, 0.0])  # never singular
         covariance[3, 3] = self.config.gyro_bias_initial_sigma_radps**2
         self._belief = _Belief(0, odom_from_base or Pose2(), 0.0, covariance)
         self._counts: Counter[Rejection] = Counter()

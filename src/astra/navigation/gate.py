@@ -149,10 +149,11 @@ class VelocityGate:
         steps = max(4, math.ceil(max(abs(linear) * duration_s / 0.02, abs(angular) * duration_s / 0.08)))
         times = np.linspace(0.0, duration_s, min(steps, 60) + 1)
         clearance = self.footprint.clearance_along(arc(linear, angular, times), near)
-        # Touching already, or nearer than the margin: only a motion that does not come closer still is let through. The corners of a
-        # polygon that stands for a disc do not count as coming closer.
+        # Touching already, or nearer than the margin: only a motion that does not come closer still is let through, or the robot would
+        # creep on tick by tick. The corners of a polygon that stands for a disc do not count as coming closer while turning on the spot.
         roundness = self.footprint.circumscribed_m - self.footprint.inscribed_m
-        needed = min(config.margin, float(clearance[0]) - 1e-3 - (roundness if roundness < 0.01 else 0.0))
+        slack = roundness + 1e-3 if abs(linear) < 1e-3 and roundness < 0.01 else 1e-4
+        needed = min(config.margin, float(clearance[0]) - slack)
         blocked = clearance < needed
         if not blocked.any():
             return 1.0

@@ -8,7 +8,6 @@ from astra.core.errors import BadInputError
 from astra.core.types import seconds
 from astra.geometry.se2 import Pose2, wrap_angle
 
-
 MAX_SPEED_MPS = 5.0
 
 

@@ -46,6 +46,19 @@ def test_driving_at_a_wall_stops_before_it(lab, speed: float, yaw: float) -> Non
     assert lab.distance(wall, np.array([[pose.x, pose.y]]))[0] < 0.22 + 0.12
 
 
+@pytest.mark.parametrize("speed", [0.035, 0.5])
+@pytest.mark.parametrize("start_m", [0.225, 0.4])
+def test_it_does_not_creep_on_when_the_scan_is_noisy(lab, start_m: float, speed: float) -> None:
+    """However long it is pushed: a reading that dips below the margin must not become the new measure."""
+    wall = lab.box(start_m, -4, start_m + 0.2, 4)
+    gate, pose = VelocityGate(), Pose2()
+    for step in range(400):
+        if step % 2 == 0:
+            gate.see(lab.cast(wall, pose, noise_m=0.008, seed=step), Pose2())
+        pose = pose @ Pose2.exp(gate.limit(speed, 0.0, FRESH).linear_mps * 0.05, 0.0, 0.0)
+    assert start_m - pose.x > 0.22
+
+
 def test_it_slows_before_it_stops_and_keeps_the_curve(lab) -> None:
     decision = gate_seeing(lab, lab.box(0.45, -4, 0.6, 4)).limit(0.6, 0.3, FRESH)
     assert decision.reason is GateReason.SLOWED

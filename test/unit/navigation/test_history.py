@@ -45,7 +45,7 @@ def test_old_poses_are_forgotten_and_a_jump_back_starts_again() -> None:
 
 def test_a_pose_that_leaps_starts_again() -> None:
     history = filled()
-    newest_ns, newest = history.newest
+    newest_ns, _newest = history.newest
     assert not history.add(newest_ns + 20_000_000, Pose2(), 0.0, 0.0)
     assert history.newest[1] == Pose2()
     assert history.add(newest_ns + 40_000_000, Pose2(0.01, 0.0, 0.0), 0.5, 0.0)
