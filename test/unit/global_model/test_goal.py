@@ -86,6 +86,20 @@ def test_concepts_are_sound():
     concepts = load_concepts()
     assert len({c.name for c in concepts}) == len(concepts) > 40
     assert all(c.names and c.uses and all(c.names) for c in concepts)
+    assert {name for c in concepts for name in c.instead} <= {c.name for c in concepts}
+
+
+def test_a_place_that_will_do_stands_in_for_one_the_map_lacks(backend):
+    landmarks = registry("KITCHEN", "STORAGE", "OFFICE 3")
+    assert landmarks[backend.resolve_goal("the place with cleaning supplies", landmarks)[0].landmark_id].label == "STORAGE"
+    landmarks = registry("KITCHEN", "STORAGE", "CLEANING")
+    assert landmarks[backend.resolve_goal("the place with cleaning supplies", landmarks)[0].landmark_id].label == "CLEANING"
+
+
+def test_the_number_says_which_room(backend):
+    landmarks = registry("ROOM 201", "MEETING 203", "KITCHEN")
+    assert landmarks[backend.resolve_goal("where is the conference in 203", landmarks)[0].landmark_id].label == "MEETING 203"
+    assert backend.resolve_goal("the conference in 204", landmarks) == ()
 
 
 def test_found_goal_faces_the_sign_from_free_floor(finder, plan):

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from astra.core.config import require
-from astra.core.types import Float32Array, UInt8Array
+from astra.core.types import Float32Array, FloatArray, UInt8Array
 from astra.global_model.backends.protocol import DetectedLandmark, Meaning
 from astra.perception.embedding import TextEmbedder, TextEmbedderConfig
 from astra.perception.text import TextReader, TextReaderConfig, normalise_text
@@ -27,10 +27,12 @@ class EmbeddedConfig:
     min_cosine: float = 0.66  # less is no relation
     sure_cosine: float = 0.92  # as sure as the word itself
     rival_margin: float = 0.015  # a place that the map lacks must fit better by this to refuse the goal
+    substitute_loss: float = 0.03  # of fit, where a place that will do stands in for one that the map lacks
     reader: TextReaderConfig = field(default_factory=TextReaderConfig)
     embedder: TextEmbedderConfig = field(default_factory=TextEmbedderConfig)
 
     def __post_init__(self) -> None:
+        require(self.substitute_loss >= 0, "substitute_loss", self.substitute_loss, "≥ 0")
         require(0 < self.min_word_similarity <= 1, "min_word_similarity", self.min_word_similarity, "in (0, 1]")
         require(0 < self.min_cosine < self.sure_cosine <= 1, "min_cosine", self.min_cosine, "in (0, sure_cosine)")
         require(self.rival_margin >= 0, "rival_margin", self.rival_margin, "≥ 0")
@@ -43,6 +45,7 @@ class Concept:
     name: str
     names: tuple[str, ...]
     uses: tuple[str, ...]
+    instead: tuple[str, ...] = ()  # kinds of place that will do where the map has none of this
 
 
 _COMMAND = re.compile(
@@ -116,7 +119,7 @@ class EmbeddedBackend:
         np.maximum.at(by_concept, self._phrase_owner, cosines)
         labels = [normalise_text(landmark.label) for landmark in landmarks]
         owners = [self._concepts_of(label) for label in labels]
-        on_map = {concept for concepts in owners for concept in concepts}
+        on_map = self._with_substitutes({concept for concepts in owners for concept in concepts}, by_concept)
         direct = self._embed(labels) @ query
         functions = [normalise_text(landmark.function) for landmark in landmarks]
         stated = np.where([bool(f) for f in functions], self._embed([f or "none" for f in functions]) @ query, -1.0)
@@ -134,6 +137,19 @@ class EmbeddedBackend:
                 why = f"“{landmarks[i].label}” fits “{phrase}” by meaning ({scores[i]:.2f})"
                 found.append(Meaning(landmarks[i].id, score, why))
         return tuple(found)
+
+    def _with_substitutes(self, on_map: set[int], by_concept: FloatArray) -> set[int]:
+        """Lend the fit of kinds that the map lacks to those that will do instead; return the kinds that are thereby served."""
+        rows = {concept.name: i for i, concept in enumerate(self._concepts)}
+        served = set(on_map)
+        for i, concept in enumerate(self._concepts):
+            substitutes = on_map.intersection(rows[name] for name in concept.instead)
+            if i in on_map or not substitutes:
+                continue
+            served.add(i)
+            for row in substitutes:
+                by_concept[row] = max(by_concept[row], by_concept[i] - self.config.substitute_loss)
+        return served
 
     def _concepts_of(self, label: str) -> tuple[int, ...]:
         """The kinds of place that a sign's words name."""
@@ -184,13 +200,17 @@ def word_overlap(phrase: str, label: str, min_similarity: float) -> float:
         return 0.8 + 0.2 * len(hit_asked) / len(asked)
     if len(hit_asked) == len(asked):  # all that is asked for occurs: "meeting" names MEETING ROOM BERLIN
         return 0.7 + 0.2 * len(hit) / len(shown)
-    return 0.0
+    # A room's number says which room, whatever else the sign and the sentence call it.
+    return 0.8 if any(sum(c.isdigit() for c in w) >= 2 for w in numbers) else 0.0
 
 
 def load_concepts() -> tuple[Concept, ...]:
     """The ontology of places that ships with this package."""
     document = yaml.safe_load(resources.files(__package__).joinpath("concepts.yaml").read_text(encoding="utf-8"))
-    return tuple(Concept(str(k), tuple(map(normalise_text, v["names"])), tuple(map(normalise_text, v["uses"]))) for k, v in document.items())
+    return tuple(
+        Concept(str(k), tuple(map(normalise_text, v["names"])), tuple(map(normalise_text, v["uses"])), tuple(v.get("instead", ())))
+        for k, v in document.items()
+    )
 
 
 def _content(text: str) -> list[str]:
