@@ -46,7 +46,7 @@ def test_pgm_with_comments_is_read_and_damage_is_named(tmp_path):
     np.testing.assert_array_equal(read_pgm(file), [[10, 32, 35], [9, 13, 200]])
     for content in (b"P5\n3 2\n255\n" + bytes(5), b"P2\n3 2\n255\n1 2 3 4 5 6", b"", b"P5\n-3 2\n255\n"):
         file.write_bytes(content)
-        with pytest.raises(MapError, match="a.pgm"):
+        with pytest.raises(MapError, match=r"a\.pgm"):
             read_pgm(file)
 
 
