@@ -8,6 +8,7 @@ import numpy as np
 
 from astra.core.errors import BadInputError
 from astra.core.types import BoolArray, FloatArray
+from astra.sim import engine
 
 RESOLUTION_M = 0.05
 FLOOR_M = 0.04  # what is lower can be driven over
@@ -15,21 +16,18 @@ ROBOT_M = 1.0  # what is higher can be driven under
 MAX_SPAN_M = 80.0
 
 
-def probe_free(spec: Any, low: FloatArray, high: FloatArray, resolution_m: float = RESOLUTION_M) -> BoolArray:
+def probe_free(spec: Any, low: FloatArray, shape: tuple[int, int]) -> BoolArray:
     """Free cells (Y, X): those in which a column from `FLOOR_M` to `ROBOT_M` touches nothing that collides.
 
     Args:
-        spec: a mujoco.MjSpec without a robot; it is changed.
+        spec: a mujoco.MjSpec without a robot; it gains a body.
         low: (2,) lower-left corner of the grid [m].
-        high: (2,) upper-right corner [m].
-        resolution_m: edge of a cell.
+        shape: (Y, X) cells of `RESOLUTION_M`.
     """
-    import mujoco
-
-    columns, rows = (int(n) for n in np.ceil((np.asarray(high)[:2] - np.asarray(low)[:2]) / resolution_m))
+    mujoco = engine.mujoco()
     body = spec.worldbody.add_body(name="astra_probe")
     body.add_freejoint()
-    half = resolution_m / 2 - 1e-4
+    half = RESOLUTION_M / 2 - 1e-4
     body.add_geom(
         name="astra_probe", type=mujoco.mjtGeom.mjGEOM_BOX, size=[half, half, (ROBOT_M - FLOOR_M) / 2], mass=1.0, contype=0x7FFFFFFF, conaffinity=0x7FFFFFFF
     )
@@ -39,11 +37,11 @@ def probe_free(spec: Any, low: FloatArray, high: FloatArray, resolution_m: float
     probe = model.geom("astra_probe").id
     start = int(model.jnt_qposadr[model.body("astra_probe").jntadr[0]])
     data.qpos[start + 2 : start + 7] = [(ROBOT_M + FLOOR_M) / 2, 1.0, 0.0, 0.0, 0.0]
-    free = np.ones((rows, columns), bool)
-    for row in range(rows):
-        data.qpos[start + 1] = low[1] + (row + 0.5) * resolution_m
-        for column in range(columns):
-            data.qpos[start] = low[0] + (column + 0.5) * resolution_m
+    free = np.ones(shape, bool)
+    for row in range(shape[0]):
+        data.qpos[start + 1] = low[1] + (row + 0.5) * RESOLUTION_M
+        for column in range(shape[1]):
+            data.qpos[start] = low[0] + (column + 0.5) * RESOLUTION_M
             mujoco.mj_kinematics(model, data)
             mujoco.mj_collision(model, data)
             if data.ncon:
@@ -51,10 +49,9 @@ def probe_free(spec: Any, low: FloatArray, high: FloatArray, resolution_m: float
     return free
 
 
-def mesh_surface(model: Any, spacing_m: float = 0.02) -> FloatArray:
+def mesh_surface(model: Any, spacing_m: float = 0.04) -> FloatArray:
     """Points (N, 3) on all triangles of all mesh geoms below robot height, at most `spacing_m` apart [m, world]."""
-    import mujoco
-
+    mujoco = engine.mujoco()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     pieces: list[FloatArray] = []

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import os
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +10,8 @@ import numpy as np
 from astra.core.errors import AstraError, BadInputError
 from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
 from astra.geometry import CameraRig, Pose2
+from astra.sim import engine
+from astra.sim.foreign import completed_spec, read_spec
 from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP
 from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot
 from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
@@ -28,7 +27,7 @@ class Simulation:
     """One robot in one world, deterministic for a seed. Rendering belongs to the thread that renders first."""
 
     def __init__(self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None) -> None:
-        mujoco = _mujoco()
+        mujoco = engine.mujoco()
         self.world, self.robot, self.rig = world, robot, robot.rig()
         self._model = _compile(world, robot)
         self._data = mujoco.MjData(self._model)
@@ -74,7 +73,7 @@ class Simulation:
         self._data.qpos[address : address + 7] = [pose.x, pose.y, 0.001, math.cos(pose.yaw / 2), 0.0, 0.0, math.sin(pose.yaw / 2)]
         self._data.qvel[:] = 0.0
         self._target, self._command = np.zeros(2), np.zeros(2)
-        _mujoco().mj_forward(self._model, self._data)
+        engine.mujoco().mj_forward(self._model, self._data)
 
     def set_command(self, linear_mps: float, angular_radps: float) -> None:
         """The wanted body twist; limited in speed, and followed with limited acceleration."""
@@ -88,7 +87,7 @@ class Simulation:
         self._owed_s += duration_s
         count = math.floor(self._owed_s / STEP_S + 1e-6)
         self._owed_s -= count * STEP_S
-        step = _mujoco().mj_step
+        step = engine.mujoco().mj_step
         model, data, sensors = self._model, self._data, self._data.sensordata
         for _ in range(count):
             self._drive()
@@ -119,7 +118,7 @@ class Simulation:
 
     def render_overview(self, width: int, height: int) -> UInt8Array:
         """The world from above without its ceiling, with the robot; (height, width, 3) RGB."""
-        mujoco = _mujoco()
+        mujoco = engine.mujoco()
         camera = mujoco.MjvCamera()
         low, high = _bounds(self._model, self._is_robot)
         camera.lookat[:] = (low + high) / 2
@@ -140,7 +139,7 @@ class Simulation:
 
     def scan(self) -> LaserScan:
         """A lidar scan at this instant; misses are +inf."""
-        mujoco, lidar = _mujoco(), self.robot.lidar
+        mujoco, lidar = engine.mujoco(), self.robot.lidar
         rotation = self._data.xmat[self._base].reshape(3, 3)
         origin = self._data.xpos[self._base] + rotation @ [0.0, 0.0, lidar.z_m]
         rays = np.ascontiguousarray((self._beams @ rotation.T).ravel())
@@ -201,7 +200,7 @@ class Simulation:
         return bool((hull | sideways).any())
 
     def _image(self, camera: Any, width: int, height: int, hidden: tuple[int, ...] = (COLLISION_GROUP, ROBOT_GROUP)) -> UInt8Array:
-        mujoco = _mujoco()
+        mujoco = engine.mujoco()
         renderer = self._renderers.get((width, height))
         if renderer is None:
             renderer = self._renderers[(width, height)] = mujoco.Renderer(self._model, height, width)
@@ -216,16 +215,10 @@ class Simulation:
         return image
 
 
-def _mujoco() -> ModuleType:
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    os.environ.setdefault("LP_NUM_THREADS", "0")  # software rendering: no helper threads beside the stack
-    return importlib.import_module("mujoco")
-
-
 def _compile(world: World, robot: RobotConfig) -> Any:
-    mujoco = _mujoco()
+    mujoco = engine.mujoco()
+    spec = read_spec(world.scene) if world.truth is not None else completed_spec(world.scene)
     try:
-        spec = mujoco.MjSpec.from_file(str(world.scene))
         for key in list(spec.keys):
             spec.delete(key)  # their size would no longer fit
         frame = spec.worldbody.add_frame()
@@ -246,8 +239,8 @@ def _bounds(model: Any, is_robot: Any) -> tuple[FloatArray, FloatArray]:
     sized = (model.geom_rbound > 0) & ~is_robot
     if not sized.any():
         return np.array([-5.0, -5.0, 0.0]), np.array([5.0, 5.0, 2.0])
-    data = _mujoco().MjData(model)
-    _mujoco().mj_forward(model, data)
+    data = engine.mujoco().MjData(model)
+    engine.mujoco().mj_forward(model, data)
     centre = data.geom_xpos[sized]
     low: FloatArray = centre.min(axis=0)
     high: FloatArray = centre.max(axis=0)
