@@ -231,6 +231,13 @@ def unique_keypoints(matches: Correspondences) -> int:
     return len(np.unique(np.stack([matches.view, matches.keypoint]), axis=1).T)
 
 
+def unique_points(matches: Correspondences) -> FloatArray:
+    """One map point (N, 3) [m] for each image feature that takes part."""
+    _, rows = np.unique(np.stack([matches.view, matches.keypoint]), axis=1, return_index=True)
+    points: FloatArray = matches.points_map[rows]
+    return points
+
+
 def correspondences(row: int, keypoints: Float32Array, points_map: Float32Array, point_ids: IntArray, pairs: IntArray) -> Correspondences:
     """Correspondences of query view `row` from `pairs` (K, 2) of its features and one map view's triangulated features."""
     return Correspondences(

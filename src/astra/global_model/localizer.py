@@ -17,7 +17,7 @@ from astra.geometry import Pose3
 from astra.global_model.backends.embedded import EmbeddedBackend
 from astra.global_model.backends.protocol import GlobalBackend
 from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, match_landmarks, rank_nodes
-from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability
+from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability, spread_of
 from astra.global_model.consistency import ConsistencyConfig, Place, explain_landmarks, group_places
 from astra.global_model.fine import (
     Correspondences,
@@ -27,6 +27,7 @@ from astra.global_model.fine import (
     keypoint_cells,
     solve_rig_pose,
     unique_keypoints,
+    unique_points,
 )
 from astra.global_model.loaded import LoadedMap
 from astra.global_model.types import LocalizationResult, Query, StageTimes, Status
@@ -211,7 +212,7 @@ class GlobalLocalizer:
         matched = unique_keypoints(matches)
         if pose is None:
             why = f"no pose explains the {matched} features that match the map"
-            return _Attempt(None, Support(0, matched, 0, 0, math.inf, math.inf), 0.0, why)
+            return _Attempt(None, Support(0, matched, 0, 0, 0, math.inf, math.inf), 0.0, why)
         agreeing = matches.select(pose.inliers)
         position = pose.map_from_base.translation
         support = Support(
@@ -219,6 +220,7 @@ class GlobalLocalizer:
             matched=matched,
             cells=keypoint_cells(query.views, agreeing),
             views=len(np.unique(agreeing.view)),
+            spread=spread_of(unique_points(agreeing), self.config.confidence.spread_cell_m, self.config.confidence.spread_per_cell),
             sigma_position_m=float(np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[-1])),
             map_distance_m=float(self.loaded.index.distances(float(position[0]), float(position[1])).min()),
         )

@@ -11,7 +11,7 @@ import pytest
 from astra.core.errors import BadInputError, ConfigError
 from astra.core.types import CameraFrame
 from astra.geometry import Pose2, Pose3
-from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability
+from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability, spread_of
 from astra.global_model.goal import GoalFinder
 from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig
 from astra.global_model.types import GoalStatus, Query, Status
@@ -122,7 +122,7 @@ def test_image_goal_stands_where_the_image_was_taken(room, localizer):
 
 
 def test_poses_in_the_air_or_on_their_side_are_refused_for_a_robot():
-    support = Support(200, 220, 20, 4, 0.01, 0.5)
+    support = Support(200, 220, 20, 4, 150, 0.01, 0.5)
     config = ConfidenceConfig()
     assert objection(support, Pose3.from_pose2(Pose2(1, 2, 3)), True, config) is None
     assert "off the floor" in objection(support, Pose3.from_pose2(Pose2(1, 2, 3), z=0.6), True, config)
@@ -132,10 +132,21 @@ def test_poses_in_the_air_or_on_their_side_are_refused_for_a_robot():
 
 def test_probability_grows_with_each_kind_of_support():
     config = ConfidenceConfig()
-    base = probability(Support(30, 60, 8, 2, 0.1, 1.0), config)
-    assert probability(Support(60, 120, 8, 2, 0.1, 1.0), config) > base
-    assert probability(Support(30, 40, 8, 2, 0.1, 1.0), config) > base
-    assert probability(Support(30, 60, 12, 3, 0.1, 1.0), config) > base
+    base = probability(Support(30, 60, 8, 2, 25, 0.1, 1.0), config)
+    assert probability(Support(60, 120, 8, 2, 50, 0.1, 1.0), config) > base
+    assert probability(Support(30, 40, 8, 2, 25, 0.1, 1.0), config) > base
+    assert probability(Support(30, 60, 12, 3, 25, 0.1, 1.0), config) > base
+    assert probability(Support(60, 120, 8, 2, 25, 0.1, 1.0), config) == base  # twice the features on the same things say nothing new
+
+
+def test_one_poster_counts_little():
+    rng = np.random.default_rng(0)
+    poster = np.column_stack([rng.uniform(0.05, 0.45, (80, 2)), np.full(80, 1.2)])
+    wall = np.column_stack([rng.uniform(0, 5, 80), rng.uniform(0, 2.5, 80), np.full(80, 1.2)])
+    assert spread_of(poster, 0.5, 6) == 6
+    assert spread_of(wall, 0.5, 6) > 60
+    assert spread_of(np.zeros((0, 3)), 0.5, 6) == 0
+    assert "one thing" in objection(Support(80, 90, 6, 1, 6, 0.01, 0.5), Pose3(), True, ConfidenceConfig())
 
 
 def test_bad_queries_are_named(room):
