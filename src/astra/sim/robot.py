@@ -151,7 +151,7 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
         f'<body name="wheel_{side}" pos="0 {sign * w.track_m / 2:g} {w.radius_m:g}">'
         f'<joint name="joint_{side}" axis="0 1 0" damping="0.02" armature="0.002"/>'
         f'<geom name="wheel_{side}" type="sphere" size="{w.radius_m:g}" mass="0.4" '
-        f'priority="1" condim="3" friction="1.0 0.005 0.0001" group="{ROBOT_GROUP}"/>'
+        f'priority="1" condim="3" friction="0.8 0.005 0.0001" group="{ROBOT_GROUP}"/>'
         "</body>"
         for side, sign in (("left", 1), ("right", -1))
     )
@@ -172,8 +172,8 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
 {cameras}
 </body></worldbody>
 <actuator>
-<velocity name="servo_left" joint="joint_left" kv="2" forcerange="-6 6"/>
-<velocity name="servo_right" joint="joint_right" kv="2" forcerange="-6 6"/>
+<velocity name="servo_left" joint="joint_left" kv="2" forcerange="-8 8"/>
+<velocity name="servo_right" joint="joint_right" kv="2" forcerange="-8 8"/>
 </actuator>
 <sensor><gyro name="gyro" site="imu"/><accelerometer name="accelerometer" site="imu"/></sensor>
 </mujoco>"""
