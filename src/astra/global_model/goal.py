@@ -18,6 +18,7 @@ from astra.global_model.loaded import LoadedMap
 from astra.global_model.localizer import GlobalLocalizer
 from astra.global_model.standing import StandingConfig, StandingRoom
 from astra.global_model.types import FindResult, GoalCandidate, GoalStatus, Query, Status
+from astra.perception.text import normalise_text
 from astra.topomap.types import Landmark, Node
 
 
@@ -29,7 +30,9 @@ class GoalConfig:
     radius_growth: float = 2.0
     min_score: float = 0.55
     ambiguous_margin: float = 0.04  # another meaning elsewhere whose score is nearer to the best than this leaves the choice to the asker
-    same_place_m: float = 2.5  # landmarks nearer than this to each other are one goal
+    same_place_m: float = 1.0  # landmarks nearer than this to each other are one goal
+    same_name_m: float = 8.0  # landmarks of the same name nearer than this are signs of one place; the one with fewest other names around is it
+    sight_m: float = 6.0  # how far other names are looked for
     max_candidates: int = 5
     standing: StandingConfig = field(default_factory=StandingConfig)
     backend: EmbeddedConfig = field(default_factory=EmbeddedConfig)
@@ -40,6 +43,8 @@ class GoalConfig:
         require(0 < self.min_score <= 1, "min_score", self.min_score, "in (0, 1]")
         require(self.ambiguous_margin >= 0, "ambiguous_margin", self.ambiguous_margin, "≥ 0")
         require(self.same_place_m >= 0, "same_place_m", self.same_place_m, "≥ 0")
+        require(self.same_name_m >= 0, "same_name_m", self.same_name_m, "≥ 0")
+        require(self.sight_m >= 0, "sight_m", self.sight_m, "≥ 0")
         require(self.max_candidates >= 1, "max_candidates", self.max_candidates, "≥ 1")
 
 
@@ -124,27 +129,44 @@ class GoalFinder:
             radius *= self.config.radius_growth
 
     def _candidates(self, meanings: Sequence[Meaning], near: Pose2 | None) -> list[GoalCandidate]:
-        """One candidate per place, best first; of landmarks at the same place the best stands for all."""
+        """One candidate per place, best first; of equal meanings the nearest comes first."""
         best = meanings[0].score
-        order = meanings
-        if near is not None:  # of equal meanings the nearest comes first
-            order = sorted(meanings, key=lambda m: (m.score < best - self.config.ambiguous_margin, self._distance(m.landmark_id, near), -m.score))
-        out: list[GoalCandidate] = []
-        taken: list[Landmark] = []
-        for meaning in order:
-            landmark = self.loaded.map.landmarks[meaning.landmark_id]
-            if any(np.linalg.norm(landmark.position_map - other.position_map) <= self.config.same_place_m for other in taken):
-                continue
-            stand = self._standing.before(landmark)
-            if stand is None:
-                continue
-            taken.append(landmark)
-            nodes = tuple(sorted(landmark.node_ids, key=lambda i: self._node_distance(i, landmark)))
-            image = self._image_of(landmark)
-            out.append(GoalCandidate(landmark.id, landmark.label, meaning.score, nodes, stand, image, meaning.why))
-            if len(out) == self.config.max_candidates:
-                break
-        return out
+        places = []
+        for group in self._places(meanings):
+            standing = [(meaning, stand) for meaning in group if (stand := self._standing.before(self._landmark(meaning))) is not None]
+            if standing:
+                places.append(min(standing, key=lambda pair: (-pair[0].score, self._foreign_names(*pair), pair[0].landmark_id)))
+        if near is not None:
+            places.sort(key=lambda pair: (pair[0].score < best - self.config.ambiguous_margin, pair[1].distance_to(near), -pair[0].score))
+        return [self._candidate(meaning, stand) for meaning, stand in places[: self.config.max_candidates]]
+
+    def _places(self, meanings: Sequence[Meaning]) -> list[list[Meaning]]:
+        """Landmarks that are one goal: those close together, and those of one name a room's length apart, such as a sign at the door and
+        one inside. The best of each group comes first."""
+        groups: list[list[Meaning]] = []
+        for meaning in meanings:
+            landmark = self._landmark(meaning)
+            for group in groups:
+                first = self._landmark(group[0])
+                same_name = normalise_text(first.label) == normalise_text(landmark.label)
+                reach = self.config.same_name_m if same_name else self.config.same_place_m
+                if np.linalg.norm(landmark.position_map[:2] - first.position_map[:2]) <= reach:
+                    group.append(meaning)
+                    break
+            else:
+                groups.append([meaning])
+        return groups
+
+    def _candidate(self, meaning: Meaning, stand: Pose2) -> GoalCandidate:
+        landmark = self._landmark(meaning)
+        nodes = tuple(sorted(landmark.node_ids, key=lambda i: self._node_distance(i, landmark)))
+        return GoalCandidate(landmark.id, landmark.label, meaning.score, nodes, stand, self._image_of(landmark), meaning.why)
+
+    def _foreign_names(self, meaning: Meaning, stand: Pose2) -> int:
+        return self._standing.foreign_names(stand, normalise_text(self._landmark(meaning).label), self.config.sight_m)
+
+    def _landmark(self, meaning: Meaning) -> Landmark:
+        return self.loaded.map.landmarks[meaning.landmark_id]
 
     def _decide(self, candidates: Sequence[GoalCandidate], near: Pose2 | None) -> FindResult:
         best = candidates[0]

@@ -14,6 +14,7 @@ from astra.core.types import AnyArray, BoolArray, Float32Array, FloatArray
 from astra.geometry import Pose2
 from astra.geometry.distance import distance_to_occupied
 from astra.global_model.loaded import LoadedMap
+from astra.perception.text import normalise_text
 from astra.topomap.types import Landmark
 
 
@@ -107,6 +108,17 @@ class StandingRoom:
             return None
         return Pose2(float(spot[0]), float(spot[1]), math.atan2(position[1] - spot[1], position[0] - spot[0]))
 
+    def foreign_names(self, spot: Pose2, own: str, radius_m: float) -> int:
+        """How many other names than `own` (normalised) are in sight: a corridor shows many, the inside of a place its own."""
+        if self.plan is None:
+            node = self.loaded.map.nodes[self.loaded.index.nearest_nodes(spot.x, spot.y)[0]]
+            near = [self.loaded.map.landmarks[i] for i in node.landmark_ids]
+        else:
+            near = [m for m in self.loaded.index.landmarks_within(spot.x, spot.y, radius_m) if m.is_text]
+            here = np.array([[spot.x, spot.y]])
+            near = [m for m in near if bool(self._in_sight(here, np.asarray(m.position_map[:2], dtype=np.float64))[0])]
+        return len({normalise_text(m.label) for m in near if m.is_text} - {own})
+
     def at(self, pose: Pose2) -> Pose2 | None:
         """The nearest pose with room to stand, with the same heading; none if there is none within `search_m`."""
         here = np.array([pose.x, pose.y])
@@ -154,7 +166,8 @@ class StandingRoom:
         assert self.plan is not None
         distance = np.linalg.norm(points - position, axis=1)
         reach = np.maximum(distance - 0.25, 0.0) / np.maximum(distance, 1e-9)
-        u = np.linspace(0.0, 1.0, 40)[None, :, None] * reach[:, None, None]
+        steps = 2 + math.ceil(float(distance.max(initial=0.0)) / (0.7 * self.plan.resolution_m))  # no wall is thinner than a cell
+        u = np.linspace(0.0, 1.0, steps)[None, :, None] * reach[:, None, None]
         line = points[:, None] + u * (position - points[:, None])
         clear: BoolArray = np.asarray(~self.plan.lookup(self.plan.occupied, line).any(axis=1))
         return clear

@@ -119,6 +119,24 @@ def test_two_kitchens_ask_back_without_and_take_the_nearest_with_a_hint(finder):
         assert result.status is GoalStatus.FOUND and result.candidates[0].landmark_id == landmark
 
 
+def test_of_a_sign_at_the_door_and_one_inside_the_inside_is_the_place(building, plan, backend, tmp_path):
+    """A wall at x = 4 with a door; COPY ROOM hangs outside beside a sign of another room, and inside alone."""
+    occupied = plan.occupied.copy()
+    wall = slice(int((4.0 + 0.5) / 0.05), int((4.1 + 0.5) / 0.05))
+    occupied[:, wall] = True
+    occupied[int((1.0 + 3.5) / 0.05) : int((2.0 + 3.5) / 0.05), wall] = False
+    divided = FloorPlan(~occupied, occupied, plan.origin, plan.resolution_m)
+    nodes = tuple(building.map.nodes)
+    signs = [("COPY ROOM", (4.15, 0.0, 1.5), (1, 0, 0)), ("COPY ROOM", (1.0, -3.3, 1.5), (0, 1, 0)), ("LAB", (5.0, -3.3, 1.5), (0, 1, 0))]
+    building.map.landmarks.clear()
+    for k, (label, at, normal) in enumerate(signs):
+        building.map.landmarks[k] = Landmark(k, label, True, "", "", np.array(at), 0.1, nodes, (), np.array(normal, float))
+    finder = GoalFinder(tmp_path, GoalConfig(), building, backend)
+    finder._standing = StandingRoom(building, plan=divided)
+    result = finder.find_text("copy room")
+    assert result.status is GoalStatus.FOUND and [c.landmark_id for c in result.candidates] == [1]
+
+
 def test_search_widens_until_the_meaning_is_found(finder):
     result = finder.find_text("lounge", Pose2(0.0, 1.5), 0.5)
     assert result.status is GoalStatus.FOUND and result.candidates[0].landmark_id == 2
