@@ -103,6 +103,10 @@ class RouteProgress:
         self.arc_m = max(self.arc_m, arc)
         return offset
 
+    def skip_to(self, distance_m: float) -> None:
+        """Count the next stretch of the route as done."""
+        self.arc_m = min(self.arc_m + distance_m, self.length_m)
+
     def point_ahead(self, distance_m: float) -> FloatArray:
         """The route's point (2,) this far ahead, or its end."""
         return point_along(self.route, self.arc_m + distance_m)

@@ -101,7 +101,13 @@ class RouteDriver:
     def subgoals(self, route_from_odom: Pose2, odom_from_base: Pose2) -> tuple[Subgoal, ...]:
         """Note the progress made and offer subgoals in odom, best first; a final one has the route's end and its heading."""
         here = route_from_odom @ odom_from_base
-        self._progress.update(np.array([here.x, here.y]))
+        position = np.array([here.x, here.y])
+        self._progress.update(position)
+        # Where a route turns back on itself, the point ahead of the robot along it may be where the robot stands: that stretch is done.
+        while self._progress.remaining_m > self.config.lookahead:
+            if np.hypot(*(self._progress.point_ahead(self.config.lookahead) - position)) > self.config.shortest_path:
+                break
+            self._progress.skip_to(self.config.lookahead)
         odom_from_route = route_from_odom.inverse()
         offers: list[Subgoal] = []
         final_offered = False

@@ -187,6 +187,13 @@ def test_a_robot_that_never_moves_ends_without_progress() -> None:
     assert "not moved" in decision.why
 
 
+def test_a_route_that_goes_into_a_dead_end_and_back_does_not_hold_the_robot(lab) -> None:
+    there_and_back = np.array([[0, 0, 0], [3.0, 0, 0], [3.0, 1.2, 0], [3.0, 0, 0], [6.0, 0.0, 0]], dtype=float)
+    _, end, track, _ = simulate(lab, lambda t: hall(lab), there_and_back)
+    assert end is DriveEnd.ARRIVED
+    assert math.hypot(track[-1].x - 6.0, track[-1].y) <= 0.30
+
+
 def test_going_in_circles_is_not_progress() -> None:
     driver = RouteDriver(DriverConfig(), straight(6.0))
     for i in range(700):
