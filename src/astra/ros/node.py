@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,22 +16,26 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from astra.core.errors import AstraError
 from astra.ros import qos
+from astra.ros.params import refuse_unknown
 
 OK, WARN, ERROR, STALE = (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
 DIAGNOSTICS_PERIOD_S = 1.0
+FAREWELL_S = 0.5
 
 
 class AstraLifecycleNode(LifecycleNode):
     """A lifecycle node whose subclass fills four hooks; `autostart` (parameter) brings it up to active by itself.
 
     on_setup: declare parameters, load models, create everything (configure). May raise `AstraError`.
-    on_start / on_stop: begin and end acting (activate, deactivate). on_teardown: free everything (cleanup, shutdown).
+    on_start / on_stop: begin and end acting (activate, deactivate).
+    on_teardown: free what a completed `on_setup` created (cleanup, shutdown, the process's end).
     """
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -41,6 +46,7 @@ class AstraLifecycleNode(LifecycleNode):
         self.active = False
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.failure: Exception | None = None  # why the last transition failed
+        self._ready = False
         self._owned: list[str] = []
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
@@ -103,7 +109,7 @@ class AstraLifecycleNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: configure."""
-        return self._attempt("configuration", self.on_setup)
+        return self._attempt("configuration", self._set_up)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: activate."""
@@ -122,15 +128,12 @@ class AstraLifecycleNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: cleanup."""
-        self.on_teardown()
+        self._wind_down()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle: shutdown."""
-        if self.active:
-            self.active = False
-            self.on_stop()
-        self.on_teardown()
+        self._wind_down()
         return TransitionCallbackReturn.SUCCESS
 
     def _attempt(self, name: str, hook: Callable[[], None]) -> TransitionCallbackReturn:
@@ -145,6 +148,21 @@ class AstraLifecycleNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.failure = None
         return TransitionCallbackReturn.SUCCESS
+
+    def _set_up(self) -> None:
+        self._owned.clear()
+        self.on_setup()
+        self._ready = True
+        refuse_unknown(self)
+
+    def _wind_down(self) -> None:
+        """Stop acting, then free what a completed `on_setup` created."""
+        if self.active:
+            self.active = False
+            self.on_stop()
+        if self._ready:
+            self._ready = False
+            self.on_teardown()
 
     def _check_ownership(self) -> None:
         for topic in self._owned:
@@ -229,13 +247,21 @@ def run(factory: Callable[[], AstraLifecycleNode]) -> int:
 def _finish(node: AstraLifecycleNode, executor: SingleThreadedExecutor) -> None:
     """Stop acting before anything is destroyed; a robot must not keep its last command."""
     try:
-        if node.active:
-            node.active = False
-            node.on_stop()
-        node.on_teardown()
+        node._wind_down()
+        _deliver(node)
+    except Exception:
+        node.get_logger().error(traceback.format_exc())
     finally:
         executor.remove_node(node)
         node.destroy_node()
+
+
+def _deliver(node: AstraLifecycleNode) -> None:
+    """Wait until every listener has the last words (a zero velocity!): what is still on its way dies with the process."""
+    deadline = time.monotonic() + FAREWELL_S
+    for publisher in node.publishers:
+        if publisher.get_subscription_count():
+            publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
 
 
 class _RosLogHandler(logging.Handler):

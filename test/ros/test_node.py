@@ -1,0 +1,153 @@
+"""The base of every node, as processes: lifecycle, parameters, diagnostics, signals."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from ros_bench import RosBench, ros_bench
+from std_msgs.msg import String
+
+pytestmark = pytest.mark.ros
+
+CODE = """
+from dataclasses import dataclass, field
+from std_msgs.msg import String
+import logging
+from astra.core.config import require
+from astra.core.errors import MapError
+from astra.ros import node, params
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    depth: int = 2
+    names: tuple[str, ...] = ()
+    gains: tuple[float, ...] = (1.0, 2.0)
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    rate_hz: float = field(default=10.0, metadata={"help": "how often"})
+    label: str | None = None
+    fail: str = ""
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self):
+        require(0 < self.rate_hz <= 50, "rate_hz", self.rate_hz, "between 0 and 50 Hz")
+
+class Sample(node.AstraLifecycleNode):
+    def __init__(self):
+        super().__init__("sample")
+        self.words = self.create_publisher(String, "words", 10)
+
+    def say(self, text):
+        self.words.publish(String(data=text))
+
+    def on_setup(self):
+        config = params.declare_config(self, Config)
+        if config.fail == "typed":
+            raise MapError("map /x is damaged")
+        if config.fail == "bug":
+            raise KeyError("a bug")
+        self.own_topic("words")
+        self.report(node.WARN, "battery", "low", volts=11.5)
+        self.timer = self.create_timer(0.05, lambda: self.say(repr(config)))
+        logging.getLogger("astra.core").warning("a word from the core")
+
+    def on_start(self): self.say("start")
+    def on_stop(self): self.say("stop")
+    def on_teardown(self): self.say("teardown"); self.destroy_timer(self.timer)
+
+from astra.ros.environment import activate
+raise SystemExit(node.run(Sample))
+"""
+CODE = "from astra.ros.environment import activate\nactivate()\n" + CODE
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[RosBench]:
+    with ros_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def words(bench: RosBench) -> list[str]:
+    out: list[str] = []
+    bench.node.create_subscription(String, "words", lambda m: out.append(m.data), 50)
+    return out
+
+
+def test_it_starts_by_itself_with_defaults_reports_and_ends_in_order_on_a_signal(bench: RosBench, words: list[str]) -> None:
+    process = bench.start("sample", code=CODE)
+    bench.until(lambda: any(w.startswith("Config") for w in words), 15.0, "words")
+    assert words[-1] == "Config(rate_hz=10.0, label=None, fail='', inner=Inner(depth=2, names=(), gains=(1.0, 2.0)))"
+    bench.until(lambda: bench.active("sample"), 5.0, "an active state in the diagnostics")
+    assert bench.diagnostics["sample: battery"] == (DiagnosticStatus.WARN, "low")
+    assert bench.state("sample") == "active"
+    words.clear()
+    process.popen.send_signal(signal.SIGTERM)
+    bench.until(lambda: "teardown" in words, 5.0, "the last words")  # published after the signal
+    assert [w for w in words if not w.startswith("Config")] == ["stop", "teardown"]
+    assert process.popen.wait(5.0) == 0
+    assert "a word from the core" in process.output
+
+
+def test_parameters_arrive_with_their_types(bench: RosBench, words: list[str]) -> None:
+    bench.start("sample", {"rate_hz": 5, "label": "x", "inner.depth": 7, "inner.names": ["a", "b"], "inner.gains": [0.5]}, code=CODE)
+    bench.until(lambda: any(w.startswith("Config") for w in words), 15.0, "words")
+    assert words[-1] == "Config(rate_hz=5.0, label='x', fail='', inner=Inner(depth=7, names=('a', 'b'), gains=(0.5,)))"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "named"),
+    [
+        ({"rate_hz": 60.0}, 2, "rate_hz = 60.0 is out of bounds: must be between 0 and 50 Hz"),
+        ({"rate_hz": "fast"}, 2, "rate_hz must be of type float, found 'fast'"),
+        ({"inner.depth": 1.5}, 2, "inner.depth must be of type int"),
+        ({"rate_hs": 5.0}, 2, "parameter 'rate_hs' is not known to sample; did you mean 'rate_hz'?"),
+        ({"fail": "typed"}, 2, "map /x is damaged"),
+        ({"fail": "bug"}, 1, "KeyError"),
+    ],
+)
+def test_what_cannot_be_meant_ends_the_process_with_one_clear_word(bench: RosBench, parameters: dict, code: int, named: str) -> None:
+    process = bench.start("sample", parameters, code=CODE)
+    assert process.popen.wait(15.0) == code
+    assert named in process.output
+
+
+def test_a_lifecycle_manager_can_lead_it_through_all_states_and_again(bench: RosBench, words: list[str]) -> None:
+    bench.start("sample", {"autostart": False}, code=CODE)
+    assert bench.state("sample") == "unconfigured"
+    for _ in range(2):
+        words.clear()
+        assert bench.transition("sample", Transition.TRANSITION_CONFIGURE)
+        assert bench.state("sample") == "inactive"
+        assert bench.transition("sample", Transition.TRANSITION_ACTIVATE)
+        assert bench.state("sample") == "active"
+        assert bench.transition("sample", Transition.TRANSITION_DEACTIVATE)
+        assert bench.transition("sample", Transition.TRANSITION_CLEANUP)
+        assert bench.state("sample") == "unconfigured"
+        bench.until(lambda: "teardown" in words, 5.0, "the teardown")
+        assert [w for w in words if not w.startswith("Config")] == ["start", "stop", "teardown"]
+
+
+def test_without_autostart_a_failed_configuration_leaves_the_node_to_be_corrected(bench: RosBench) -> None:
+    process = bench.start("sample", {"autostart": False, "fail": "typed"}, code=CODE)
+    assert not bench.transition("sample", Transition.TRANSITION_CONFIGURE)
+    assert bench.state("sample") == "unconfigured"
+    assert process.popen.poll() is None
+    bench.until(lambda: bench.diagnostics.get("sample: configuration", (b"", ""))[0] == DiagnosticStatus.ERROR, 5.0, "a diagnostic")
+    assert bench.diagnostics["sample: configuration"][1] == "map /x is damaged"
+
+
+def test_a_second_owner_of_a_topic_is_an_error_until_it_leaves(bench: RosBench, words: list[str]) -> None:
+    bench.start("sample", code=CODE)
+    bench.until(lambda: bench.active("sample"), 15.0, "the node")
+    rival = bench.new_node("rival")
+    rival.create_publisher(String, "words", 10)
+    bench.until(lambda: bench.diagnostics.get("sample: owner of /words", (b"", ""))[0] == DiagnosticStatus.ERROR, 10.0, "an error")
+    assert "/rival" in bench.diagnostics["sample: owner of /words"][1]
+    bench.remove(rival)
+    bench.until(lambda: bench.diagnostics["sample: owner of /words"][0] == DiagnosticStatus.OK, 10.0, "the end of the error")
