@@ -123,14 +123,15 @@ def _marks(image: Float32Array, rng: np.random.Generator, count: int, px_per_m: 
     import cv2
 
     h, w = image.shape[:2]
-    for _ in range(count):
-        x, y = int(rng.integers(0, w)), int(rng.integers(0, h))
-        gain = float(rng.choice([rng.uniform(0.45, 0.8), rng.uniform(1.15, 1.45)]))
-        colour = tuple(float(v) for v in np.clip(image[y, x] * gain * rng.uniform(0.85, 1.15, 3), 0, 255))
-        size = max(1, round(float(rng.gamma(1.5, 0.013)) * px_per_m))
-        if rng.random() < 0.6:
-            axes = (size, max(1, round(size * float(rng.uniform(0.3, 1.0)))))
-            cv2.ellipse(image, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+    x, y = rng.integers(0, w, count), rng.integers(0, h, count)
+    gain = np.where(rng.random(count) < 0.5, rng.uniform(0.45, 0.8, count), rng.uniform(1.15, 1.45, count))
+    colours = np.clip(image[y, x] * (gain[:, None] * rng.uniform(0.85, 1.15, (count, 3))), 0, 255).tolist()
+    sizes = np.maximum(1, np.round(rng.gamma(1.5, 0.013, count) * px_per_m)).astype(int)
+    ends = (np.stack([x, y], axis=1) + np.round(rng.uniform(-4, 4, (count, 2)) * sizes[:, None]).astype(int)).tolist()
+    widths = np.maximum(1, np.round(sizes * rng.uniform(0.3, 1.0, count))).astype(int).tolist()
+    turns, round_mark = rng.uniform(0, 180, count).tolist(), rng.random(count) < 0.6
+    for i, (centre, size) in enumerate(zip(zip(x.tolist(), y.tolist()), sizes.tolist())):
+        if round_mark[i]:
+            cv2.ellipse(image, centre, (size, widths[i]), turns[i], 0, 360, colours[i], -1, cv2.LINE_AA)
         else:
-            dx, dy = (int(v) for v in rng.integers(-4 * size, 4 * size + 1, 2))
-            cv2.line(image, (x, y), (x + dx, y + dy), colour, max(1, size // 4), cv2.LINE_AA)
+            cv2.line(image, centre, ends[i], colours[i], max(1, size // 4), cv2.LINE_AA)

@@ -1,0 +1,81 @@
+"""`astra sim world` and `astra sim record` as a user runs them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from astra.cli.main import main
+from astra.datasets import open_drive
+from astra.sim.world import load_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world made by the command, its tour cut down to the first turn and back."""
+    out = tmp_path_factory.mktemp("cli") / "office"
+    assert main(["sim", "world", "--out", str(out), "--seed", "3"]) == 0
+    document = yaml.safe_load((out / "truth.yaml").read_text())
+    document["tour"]["waypoints"] = [[-5.8, 0.0], [-3.8, 0.0], [-3.8, 0.3], [-5.0, 0.3]]
+    (out / "truth.yaml").write_text(yaml.safe_dump(document))
+    return out
+
+
+def test_a_recorded_drive_holds_every_sensor_and_its_odometry_follows_the_truth(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "drive"
+    assert main(["sim", "record", str(world), "--out", str(out), "--size", "96x64", "--rate", "2"]) == 0
+    assert "0 collisions" in capsys.readouterr().out
+    drive = open_drive(out)
+    assert set(drive.rig.names) == {"front", "left", "back", "right"}
+    assert (drive.rig["left"].model.width, drive.rig["left"].model.height) == (96, 64)
+    frames = list(drive.frames())
+    assert len(frames) == pytest.approx(4 * 2 * drive.duration_s, abs=8)
+    assert frames[0].rgb.shape == (64, 96, 3)
+    assert len(drive.imu()) == pytest.approx(200 * drive.duration_s, abs=5)
+    assert len(list(drive.scans())) == pytest.approx(10 * drive.duration_s, abs=3)
+    odometry = drive.odometry
+    assert odometry is not None
+    end = odometry.poses[-1]
+    assert end[:2] == pytest.approx([0.8, 0.3], abs=0.25)  # relative to where it began
+    assert abs(abs(end[2]) - math.pi) < 0.3
+    assert odometry.length_m() == pytest.approx(3.5, abs=0.4)
+
+
+def test_the_seed_changes_the_errors_but_not_the_way(world: Path, tmp_path: Path) -> None:
+    speeds = []
+    for seed in ("0", "0", "1"):
+        out = tmp_path / f"d{len(speeds)}"
+        assert main(["sim", "record", str(world), "--out", str(out), "--size", "32x24", "--rate", "0.5", "--no-truth", "--seed", seed]) == 0
+        speeds.append([w.linear_mps for w in open_drive(out).wheel()])
+    assert speeds[0] == speeds[1]
+    assert speeds[0] != speeds[2]
+    assert np.sum(speeds[0]) == pytest.approx(np.sum(speeds[2]), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"), [(["--size", "big"], "--size 'big'"), (["--rate", "0"], "image_rate_hz"), (["--robot", "none.yaml"], "none.yaml")]
+)
+def test_wrong_arguments_end_with_two_and_leave_nothing(
+    world: Path, tmp_path: Path, extra: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sim", "record", str(world), "--out", str(tmp_path / "d"), *extra]) == 2
+    assert named in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_world_without_a_tour_cannot_be_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.xml").write_text("<mujoco><worldbody><geom type='plane' size='0 0 1'/></worldbody></mujoco>")
+    assert load_world(tmp_path / "empty.xml").truth is None
+    assert main(["sim", "record", str(tmp_path / "empty.xml"), "--out", str(tmp_path / "d")]) == 2
+    assert "has no tour" in capsys.readouterr().err
+
+
+def test_neither_worlds_nor_drives_are_overwritten(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "world", "--out", str(world)]) == 2
+    (tmp_path / "d").mkdir()
+    assert main(["sim", "record", str(world), "--out", str(tmp_path / "d")]) == 2
+    assert "never overwritten" in capsys.readouterr().err
