@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 import rclpy
-from rclpy.node import Node
+import ros_graph
 
 from astra.ros.mission import MissionObserver, MissionRequest, run_mission
 from astra.ros.stack import SimOptions, StackOptions, describe
 from astra.ros.supervisor import Supervisor
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.ros, pytest.mark.e2e, pytest.mark.slow]
 
 
@@ -58,17 +59,19 @@ def test_what_is_nowhere_is_not_found_and_nothing_moves(office: Any, tmp_path: P
 
 
 def test_no_node_of_the_stack_listens_to_truth(office: Any, tmp_path: Path, ros_domain: int) -> None:
-    """And the stack does as well when the world's folder is gone, since only the simulator has read it."""
+    """The stack offers and needs what docs/INTERFACES.md says, and does as well when the world's folder is gone, since only the simulator has read it."""
     hidden = tmp_path / "world"
     shutil.copytree(office.world, hidden)
     place = type(office)(hidden, office.tour, office.map)
     with running(place, tmp_path, seed=3) as (stack, observer):
         shutil.rmtree(hidden)
-        node: Node = observer._node
-        for name in set(stack.names) - {"astra_sim"}:
-            topics = {topic for topic, _ in node.get_subscriber_names_and_types_by_node(name, "/")}
-            assert topics, name
-            assert not any("ground_truth" in topic for topic in topics), name
+        promised = ros_graph.documented(ROOT / "docs" / "INTERFACES.md")
+        for name in stack.names:
+            interfaces = ros_graph.running(observer.node, name)
+            assert interfaces == promised[name], name
+            listens = {topic for role, topic, _ in interfaces if role == "subscribes"}
+            assert listens
+            assert not any("ground_truth" in topic for topic in listens), name
         localized = lambda: any(event.status == "localized" for event in observer.seen.localizations)  # noqa: E731
         assert observer.wait(localized, 60.0)
         result = observer.navigate("find the resting area", 240.0, lambda: None)
@@ -98,10 +101,10 @@ def test_killing_astra_global_in_mid_mission_does_not_end_it(office: Any, tmp_pa
 
 def test_localize_says_lost_on_a_picture_of_another_place(office: Any, tmp_path: Path) -> None:
     import cv2
-    from astra.sim.world import build_office
 
     from astra.sim.robot import RobotConfig
     from astra.sim.simulation import Simulation
+    from astra.sim.world import build_office
 
     other = build_office(tmp_path / "other", 7)
     simulation = Simulation(other, RobotConfig(), seed=0, start=other.truth.tour_start)

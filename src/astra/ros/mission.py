@@ -80,14 +80,14 @@ class MissionObserver:
         self.seen = Observation()
         self._say = say
         self._phase = ""
-        self._node = rclpy.create_node("astra_mission_observer")
-        self._node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.SENSOR)
-        self._node.create_subscription(UInt32, "/ground_truth/collisions", self._on_collisions, qos.LATCHED)
-        self._node.create_subscription(Localization, "/astra/localization", self._on_localization, qos.RELIABLE)
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.RELIABLE)
+        self.node = rclpy.create_node("astra_mission_observer")
+        self.node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.SENSOR)
+        self.node.create_subscription(UInt32, "/ground_truth/collisions", self._on_collisions, qos.LATCHED)
+        self.node.create_subscription(Localization, "/astra/localization", self._on_localization, qos.RELIABLE)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.RELIABLE)
         self.active: set[str] = set()
         self._action = NavigateToTarget
-        self._client = ActionClient(self._node, NavigateToTarget, "/navigate_to_target")
+        self._client = ActionClient(self.node, NavigateToTarget, "/navigate_to_target")
 
     @property
     def now_ns(self) -> int:
@@ -102,7 +102,7 @@ class MissionObserver:
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            rclpy.spin_once(self._node, timeout_sec=0.05)
+            rclpy.spin_once(self.node, timeout_sec=0.05)
         return True
 
     def standing(self, duration_s: float) -> bool:
@@ -147,7 +147,7 @@ class MissionObserver:
     def close(self) -> None:
         """Destroy the node."""
         self._client.destroy()
-        self._node.destroy_node()
+        self.node.destroy_node()
 
     def _on_truth(self, message: Any) -> None:
         from astra.ros.conversions import ns_from_stamp, pose2_from_pose
