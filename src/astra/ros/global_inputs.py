@@ -83,7 +83,7 @@ class GlobalInputs:
         self._bad_info: dict[str, str] = {}
         self._bad_image: dict[str, str] = {}
         self._newest_clock_ns = 0
-        self._jumps = 0
+        self._jumps = self._restarts = self._broken = 0
         self.subscriptions = [node.create_subscription(Odometry, "odom", self._odometry, qos.SENSOR)]
         for name in config.camera_names:
             kind, suffix = (CompressedImage, "image_raw/compressed") if config.compressed else (Image, "image_raw")
@@ -159,7 +159,8 @@ class GlobalInputs:
         newest = self.track.newest
         stale = newest is None or seconds(now_ns - newest.stamp_ns) > self.config.odometry_timeout_s
         text = "no odometry" if newest is None else "stale" if stale else "ok"
-        self._node.report(WARN if stale else OK, "odometry", text, not_finite=self.counts["odometry not finite"], jumps_back=self._jumps)
+        level = WARN if stale else OK
+        self._node.report(level, "odometry", text, not_finite=self._broken, jumps_back=self._jumps, restarts=self._restarts)
 
     def _report_cameras(self, now_ns: int) -> None:
         silent = self.sync.silent(now_ns)
@@ -199,7 +200,7 @@ class GlobalInputs:
         try:
             pose = pose2_from_pose(message.pose.pose)
         except BadInputError:
-            self.counts["odometry not finite"] += 1
+            self._broken += 1
             return
         if newest is not None and stamp_ns < newest.stamp_ns - round(self.config.clock_jump_s * 1e9):
             self._jump(f"odometry's clock went back by {seconds(newest.stamp_ns - stamp_ns):.2f} s")
@@ -209,7 +210,7 @@ class GlobalInputs:
             self.track.clear()
         point = self.track.add(stamp_ns, pose)
         if leaps and newest is not None and point is not None:
-            self.counts["odometry restarts"] += 1
+            self._restarts += 1
             self._on_restart(newest, point)
 
     def _leaps(self, newest: OdometryPoint, stamp_ns: int, pose: Any) -> bool:

@@ -56,7 +56,7 @@ class AstraGlobal(AstraLifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("astra_global")
-        self._timers: list[Any] = []
+        self._clocks: list[Any] = []
         self._is_set_up = False
 
     # --- lifecycle ------------------------------------------------------------------------------------------------------------------
@@ -81,24 +81,24 @@ class AstraGlobal(AstraLifecycleNode):
         self.worker = SerialWorker(self)
         self.inputs = GlobalInputs(self, config.inputs, self._forget, self._odometry_restarted)
         self._guesses = self.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_guess, qos.RELIABLE)
-        self._services = GlobalServices(self, self)
+        self._requests = GlobalServices(self, self)
         self._is_set_up = True
         self._show_map()
 
     def on_start(self) -> None:
         """Begin to localize and to publish."""
-        self._timers = [
+        self._clocks = [
             self.create_timer(CHECK_PERIOD_S, self._tick, clock=self.steady),
             self.create_timer(1.0 / self.config.pose_rate_hz, self._publish_pose, clock=self.steady),
         ]
         if self.config.publish_tf:
-            self._timers.append(self.create_timer(1.0 / self.config.tf_rate_hz, self._publish_transform, clock=self.steady))
+            self._clocks.append(self.create_timer(1.0 / self.config.tf_rate_hz, self._publish_transform, clock=self.steady))
 
     def on_stop(self) -> None:
         """Cease to localize and to publish."""
-        for timer in self._timers:
+        for timer in self._clocks:
             self.destroy_timer(timer)
-        self._timers = []
+        self._clocks = []
 
     def on_teardown(self) -> None:
         """Free everything."""
@@ -106,7 +106,7 @@ class AstraGlobal(AstraLifecycleNode):
             return
         self._is_set_up = False
         self.worker.close()
-        self._services.close()
+        self._requests.close()
         self.inputs.close()
         self.destroy_subscription(self._guesses)
         for publisher in (self._localizations, self._poses, self._markers, self._maps):
