@@ -36,6 +36,7 @@ class SfmConfig:
     max_error_rad: float = 0.007  # of a match from its epipolar line, and of a point from its pixel
     min_error_px: float = 1.2  # below this the pixel grid itself is the noise
     min_inliers: int = 15  # of a verified pair
+    max_trials: int = 1000  # of RANSAC for one pair; a pair that needs more is not worth its time
     min_pose_inliers: int = 20  # of a registered keyframe
     min_fragment: int = 5  # keyframes; smaller models are dropped
     global_ba_ratio: float = 1.35  # growth of the model between two global adjustments
@@ -48,6 +49,7 @@ class SfmConfig:
         require(0.0 < self.max_error_rad < 0.1, "max_error_rad", self.max_error_rad, "in (0, 0.1)")
         require(self.min_error_px > 0.0, "min_error_px", self.min_error_px, "> 0")
         require(self.min_inliers >= 8, "min_inliers", self.min_inliers, "≥ 8")
+        require(10 <= self.max_trials <= 100000, "max_trials", self.max_trials, "10 … 100000")
         require(self.min_pose_inliers >= 6, "min_pose_inliers", self.min_pose_inliers, "≥ 6")
         require(self.min_fragment >= 2, "min_fragment", self.min_fragment, "≥ 2")
         require(self.global_ba_ratio > 1.0, "global_ba_ratio", self.global_ba_ratio, "> 1")
@@ -126,6 +128,10 @@ def verify(path: Path, source: SfmInput, config: SfmConfig) -> int:
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.max_error = _error_px(source, config)
     options.ransac.random_seed = config.seed
+    options.ransac.max_num_trials = config.max_trials
+    options.ransac.min_num_trials = 30
+    options.ransac.confidence = 0.99
+    options.ransac.dyn_num_trials_multiplier = 2.0
     options.min_num_inliers = config.min_inliers
     options.compute_relative_pose = True
     options.detect_watermark = False

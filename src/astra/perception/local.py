@@ -23,7 +23,7 @@ class LocalFeatureConfig:
     contrast_threshold: float = 0.015  # of OpenCV's SIFT; lower finds more on plain walls
     edge_threshold: float = 12.0
     grid_cells: int = 6  # the image is cut into grid_cells × grid_cells; each may keep an equal share before the strongest fill up
-    ratio: float = 0.85  # of nearest to second nearest distance
+    ratio: float = 0.8  # of nearest to second nearest distance
     max_distance: float = 0.7  # between unit descriptors
 
     def __post_init__(self) -> None:
