@@ -25,3 +25,12 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     domain = reserve_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     yield domain
+
+
+@pytest.fixture(scope="module")
+def ros_domain_of_module() -> Iterator[int]:
+    """A ROS domain of this module's own, for benches that its tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        domain = reserve_domain()
+        patch.setenv("ROS_DOMAIN_ID", str(domain))
+        yield domain

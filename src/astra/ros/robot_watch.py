@@ -11,7 +11,7 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from astra.core.config import require
 from astra.core.errors import BadInputError
-from astra.core.types import LaserScan, seconds
+from astra.core.types import LaserScan, nanoseconds, seconds
 from astra.geometry import Pose2
 from astra.navigation.mission import Fix, Tick
 from astra.navigation.recovery import widest_gap
@@ -33,9 +33,10 @@ class WatchConfig:
     scan: bool = field(default=True, metadata={"help": "stand while the lidar is silent; false for robots without one"})
     stale_limit_s: float = field(default=2.0, metadata={"help": "age at which odometry or scan count as stale [s]"})
     map_odom_limit_s: float = field(default=2.0, metadata={"help": "age at which map→odom counts as no longer kept up [s]"})
+    heartbeat_limit_s: float = field(default=5.0, metadata={"help": "silence after which a node counts as dead; they report once a second [s]"})
 
     def __post_init__(self) -> None:
-        for name in ("stale_limit_s", "map_odom_limit_s"):
+        for name in ("stale_limit_s", "map_odom_limit_s", "heartbeat_limit_s"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "> 0")
 
@@ -46,7 +47,7 @@ class RobotWatch:
     def __init__(self, node: AstraLifecycleNode, config: WatchConfig) -> None:
         self._node, self._config = node, config
         self._tf = TfBuffer(node)
-        self.heartbeats = Heartbeats(node)
+        self.heartbeats = Heartbeats(node, config.heartbeat_limit_s)
         self._odom_seen, self._scan_seen = Freshness(config.stale_limit_s), Freshness(config.stale_limit_s)
         self._map_odom_seen, self._map_odom_ns = Freshness(config.map_odom_limit_s), 0
         self._scan: LaserScan | None = None
@@ -112,7 +113,7 @@ class RobotWatch:
             raise BadInputError(f"a pose in frame {frame!r} cannot be placed on the map: {error}") from error
 
     def _fix(self) -> Fix:
-        """GOOD while map→odom is kept up; the localizer withdraws it when it is lost, and lets it age when it dies."""
+        """GOOD while map→odom is kept up. Where it is not: a localizer that goes on reporting has withdrawn it, a silent one has died."""
         newest, steady = self._tf.newest_ns(self._config.map_frame, self._config.odom_frame), self._node.steady_ns()
         if newest is None:
             return Fix.LOST
@@ -121,7 +122,9 @@ class RobotWatch:
             self._map_odom_seen.arrived(steady)
         if self._map_odom_seen.is_fresh(steady):
             return Fix.GOOD
-        return Fix.LOST if self.heartbeats.is_active(self._config.localizer) else Fix.AGEING
+        kept_ns, heard_ns = self._map_odom_seen.arrived_ns or 0, self.heartbeats.heard_ns(self._config.localizer)
+        withdrawn = heard_ns is not None and heard_ns - kept_ns > nanoseconds(0.5 * self._config.map_odom_limit_s)
+        return Fix.LOST if withdrawn else Fix.AGEING
 
     def _gap(self) -> float | None:
         if self._scan is None or not self._scan_seen.is_fresh(self._node.steady_ns()):

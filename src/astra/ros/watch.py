@@ -21,14 +21,10 @@ class Freshness:
         """It arrived now."""
         self._arrived_ns = steady_ns
 
-    def forget(self) -> None:
-        """As if it had never arrived."""
-        self._arrived_ns = None
-
     @property
-    def ever(self) -> bool:
-        """Whether it ever arrived."""
-        return self._arrived_ns is not None
+    def arrived_ns(self) -> int | None:
+        """When it last arrived."""
+        return self._arrived_ns
 
     def age_s(self, steady_ns: int) -> float:
         """Time since the last arrival, infinite if there was none [s]."""
@@ -64,6 +60,11 @@ class Heartbeats:
         """Whether the node reported itself active within the limit."""
         heard = self._alive.get(name)
         return heard is not None and heard.is_fresh(self._node.steady_ns())
+
+    def heard_ns(self, name: str) -> int | None:
+        """When the node last reported itself active, on the steady clock."""
+        heard = self._alive.get(name)
+        return None if heard is None else heard.arrived_ns
 
     def is_silent(self, name: str) -> bool:
         """Whether a node that was heard before has fallen silent; Nav2's servers, never heard, are not judged."""

@@ -249,7 +249,10 @@ class AstraNavigator(node.AstraLifecycleNode):
             self._session = None
             self._global.forget()
         text = f"{finish.ending}: {finish.message}"
-        (self.get_logger().info if finish.ending is m.Ending.SUCCEEDED else self.get_logger().warning)(text)
+        if finish.ending is m.Ending.SUCCEEDED:
+            self.get_logger().info(text)
+        else:  # rclpy wants one severity per line of code
+            self.get_logger().warning(text)
         self.report(node.WARN if finish.ending is m.Ending.ABORTED else node.OK, "mission", text, code=finish.code.name)
         session.requester.finish(finish, report)
 
