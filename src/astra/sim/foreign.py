@@ -95,13 +95,13 @@ def bounds(model: Any, path: Path) -> tuple[FloatArray, FloatArray]:
 
 
 def drawn_floor(model: Any, low: FloatArray, shape: tuple[int, int]) -> BoolArray:
-    """Cells (Y, X) in which the scene's meshes show a floor; all of them where it shows hardly any (a plane serves there)."""
-    points = occupancy.mesh_surface(model)
+    """Cells (Y, X) in which the scene's meshes show something level at the height of the floor."""
+    points = occupancy.mesh_surface(model, level_only=True)
     cells, inside = _cells(points, low, shape)
     floor = np.zeros(shape, bool)
     at = inside & (points[:, 2] <= occupancy.FLOOR_M)
     floor[cells[at, 1], cells[at, 0]] = True
-    return floor if floor.mean() >= 0.1 else np.ones(shape, bool)
+    return floor
 
 
 def _solids(points: FloatArray, low: FloatArray, shape: tuple[int, int]) -> list[tuple[FloatArray, FloatArray]]:

@@ -49,8 +49,8 @@ def probe_free(spec: Any, low: FloatArray, shape: tuple[int, int]) -> BoolArray:
     return free
 
 
-def mesh_surface(model: Any, spacing_m: float = 0.04) -> FloatArray:
-    """Points (N, 3) on all triangles of all mesh geoms below robot height, at most `spacing_m` apart [m, world]."""
+def mesh_surface(model: Any, spacing_m: float = 0.04, *, level_only: bool = False) -> FloatArray:
+    """Points (N, 3) on all triangles, or all level ones, of all mesh geoms below robot height, at most `spacing_m` apart [m, world]."""
     mujoco = engine.mujoco()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
@@ -62,6 +62,8 @@ def mesh_surface(model: Any, spacing_m: float = 0.04) -> FloatArray:
         placed = vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
         triangles = np.asarray(placed[faces], dtype=np.float64)
         near = (triangles[..., 2].min(axis=1) < ROBOT_M) & (triangles[..., 2].max(axis=1) > -FLOOR_M)
+        if level_only:
+            near &= np.ptp(triangles[..., 2], axis=1) < FLOOR_M / 2
         pieces.append(_sample(triangles[near], spacing_m))
     return np.concatenate(pieces) if pieces else np.zeros((0, 3))
 

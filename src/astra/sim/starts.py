@@ -13,6 +13,7 @@ from astra.geometry import Pose2
 from astra.sim.world import World
 
 PASSABLE_M = 0.30  # distance to the nearest thing that counts as a way through
+MOSTLY = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +63,10 @@ def floor_plan(world: World) -> FloorPlan:
     model = foreign.compiled(spec, world.scene)
     low, high = foreign.bounds(model, world.scene)
     shape = occupancy.grid_shape(low, high, str(world.scene))
-    floor = foreign.drawn_floor(model, low, shape)
-    free = occupancy.probe_free(spec, low, shape) & floor
+    free = occupancy.probe_free(spec, low, shape)
+    on_floor = free & foreign.drawn_floor(model, low, shape)
+    if on_floor.sum() > MOSTLY * free.sum():  # else the scene draws no floor of its own, and its plane serves everywhere
+        free = on_floor
     return FloorPlan(free, occupancy.RESOLUTION_M, (float(low[0]), float(low[1])))
 
 
