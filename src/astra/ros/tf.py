@@ -17,6 +17,7 @@ from astra.core.types import FloatArray, nanoseconds
 from astra.geometry import Pose3
 from astra.ros import qos
 from astra.ros.conversions import ns_from_stamp, pose3_from_transform, transform_stamped
+from astra.ros.polled import PolledSubscription
 
 _IDENTITY = Pose3()
 
@@ -184,16 +185,22 @@ def _new_tree(cache_s: float) -> _Transforms:
 
 
 class TfBuffer:
-    """Listens to /tf and /tf_static; relative names, so that namespaces work. `static_only` spares light nodes the moving frames."""
+    """Listens to /tf and /tf_static; relative names, so that namespaces work.
 
-    def __init__(self, node: Any, cache_s: float = 10.0, *, static_only: bool = False) -> None:
+    `static_only` spares light nodes the moving frames; `polled` reads them only when a lookup asks for them (on the executor's thread).
+    """
+
+    def __init__(self, node: Any, cache_s: float = 10.0, *, static_only: bool = False, polled: bool = False) -> None:
         from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
         self.tree = _new_tree(cache_s)
         latched = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         moving = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
         self._subscriptions = [node.create_subscription(TFMessage, "tf_static", lambda m: self._insert(m, True), latched)]
-        if not static_only:
+        self._polled: PolledSubscription | None = None
+        if polled and not static_only:
+            self._polled = PolledSubscription(node, TFMessage, "tf", moving)
+        elif not static_only:
             self._subscriptions.append(node.create_subscription(TFMessage, "tf", lambda m: self._insert(m, False), moving))
 
     def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> Pose3:
@@ -204,6 +211,9 @@ class TfBuffer:
         Raises:
             TransformUnavailableError: see `TransformTree.lookup`.
         """
+        if self._polled is not None:
+            for message in self._polled.drain():
+                self._insert(message, False)
         return self.tree.lookup(target, source, stamp_ns)
 
     def newest_ns(self, target: str, source: str) -> int | None:

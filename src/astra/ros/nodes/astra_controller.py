@@ -29,6 +29,7 @@ from astra.navigation.motion import BackUpMotion, FollowPathMotion, Motion, Moti
 from astra.ros import node, params, qos
 from astra.ros.actions import Outcome, TickedActionServer
 from astra.ros.conversions import ns_from_stamp, pose2_from_pose, poses_from_path, scan_from_msg
+from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 
 FOLLOW_CODES = {
@@ -98,7 +99,7 @@ class AstraController(node.AstraLifecycleNode):
         self._config = config = params.declare_config(self, ControllerNodeConfig)
         self._gate = VelocityGate(config.gate, config.footprint.build())
         self._history = PoseHistory()
-        self._tf = TfBuffer(self)
+        self._tf = TfBuffer(self, polled=True)
         self._odom_frame = "odom"
         self._odometry_ns = self._scan_ns = 0  # steady time of arrival; 0: never
         self._scan_stamp_ns = 0
@@ -117,9 +118,9 @@ class AstraController(node.AstraLifecycleNode):
         for name in ("follow_path", "spin", "backup"):
             self.own_action(name)
         self.own_topic("cmd_vel")
+        # Read at each tick: they arrive more often than commands leave.
+        self._polled = [PolledSubscription(self, Odometry, "odom", qos.SENSOR), PolledSubscription(self, LaserScanMsg, "scan", qos.SENSOR)]
         self._subscriptions_ = [
-            self.create_subscription(Odometry, "odom", self._on_odometry, qos.SENSOR),
-            self.create_subscription(LaserScanMsg, "scan", self._on_scan, qos.SENSOR),
             self.create_subscription(SpeedLimit, "speed_limit", self._on_speed_limit, qos.RELIABLE),
         ]
         # Steady time: if a simulator's clock stands still, the robot must still be stopped.
@@ -137,6 +138,9 @@ class AstraController(node.AstraLifecycleNode):
             server.destroy()
         for subscription in getattr(self, "_subscriptions_", []):
             self.destroy_subscription(subscription)
+        for polled in getattr(self, "_polled", []):
+            polled.destroy()
+        self._polled = []
         if getattr(self, "_timer", None) is not None:
             self.destroy_timer(self._timer)
         self._servers, self._subscriptions_, self._timer = [], [], None
@@ -295,7 +299,11 @@ class AstraController(node.AstraLifecycleNode):
     # --- control ------------------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """One command: motion → gate → wheels."""
+        """One command: inputs → motion → gate → wheels."""
+        for message in self._polled[0].drain():
+            self._on_odometry(message)
+        for message in self._polled[1].drain()[-1:]:
+            self._on_scan(message)
         now_ns = self.now_ns()
         dt_s = min(max(seconds(now_ns - self._tick_ns), 0.0), 0.2)
         self._tick_ns = now_ns

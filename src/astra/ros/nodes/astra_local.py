@@ -14,6 +14,7 @@ from nav2_msgs.action import FollowPath, Spin
 from nav2_msgs.msg import SpeedLimit
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.action import ActionClient
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from astra.core.config import require
@@ -30,11 +31,13 @@ from astra.navigation.route_driver import Decision, DriveEnd, DriverConfig, Orde
 from astra.ros import node, params, qos
 from astra.ros.actions import ActionCall, Outcome, TickedActionServer
 from astra.ros.conversions import grid_message, ns_from_stamp, path_from_poses, pose2_from_pose, poses_from_path, scan_from_msg, stamp_from_ns
+from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 from astra.ros.worker import LatestWorker
 
 END_CODES = {DriveEnd.NO_PATH: FollowPath.Result.NO_VALID_CONTROL, DriveEnd.NO_PROGRESS: FollowPath.Result.FAILED_TO_MAKE_PROGRESS}
 WATCH_PERIOD_S = 0.1
+ODOMETRY = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 WARNING_S = 3.0
 
 
@@ -98,7 +101,7 @@ class AstraLocal(node.AstraLifecycleNode):
         """Declare parameters, serve the action, subscribe."""
         self._config = config = params.declare_config(self, LocalNodeConfig)
         self._history = PoseHistory()
-        self._tf = TfBuffer(self)
+        self._tf = TfBuffer(self, polled=True)
         self._odom_frame = "odom"
         self._velocity = (0.0, 0.0)
         self._odometry_ns = self._scan_ns = self.steady_ns()
@@ -117,8 +120,8 @@ class AstraLocal(node.AstraLifecycleNode):
         self._server = TickedActionServer(self, FollowPath, "astra/follow_path", self._start, lambda _: self.active)
         self.own_action("astra/follow_path")
         self.own_topic("astra/local_path")
+        self._odometry = PolledSubscription(self, Odometry, "odom", ODOMETRY)  # read when a scan or a goal needs it
         self._subscriptions_ = [
-            self.create_subscription(Odometry, "odom", self._on_odometry, qos.SENSOR),
             self.create_subscription(LaserScanMsg, "scan", self._on_scan, qos.SENSOR),
             self.create_subscription(PoseStamped, "astra/subgoal", self._on_subgoal, qos.RELIABLE),
         ]
@@ -136,6 +139,7 @@ class AstraLocal(node.AstraLifecycleNode):
             self._follow.destroy()
             self._spin.destroy()
             self.destroy_timer(self._timer)
+            self._odometry.destroy()
             for subscription in self._subscriptions_:
                 self.destroy_subscription(subscription)
             self._worker = None  # type: ignore[assignment]
@@ -158,8 +162,13 @@ class AstraLocal(node.AstraLifecycleNode):
             self._forget = True
             self._warn("odometry", "the pose or its clock jumped: what was seen before is forgotten")
 
+    def _take_odometry(self) -> None:
+        for message in self._odometry.drain():
+            self._on_odometry(message)
+
     def _on_scan(self, message: LaserScanMsg) -> None:
         """Place the scan and hand it to the planner's thread."""
+        self._take_odometry()
         if not self.active:
             return
         try:
@@ -211,6 +220,7 @@ class AstraLocal(node.AstraLifecycleNode):
 
     def _start(self, handle: Any) -> None:
         """Take a route; a new one ends the old one with ABORTED and error code 0, and the controller drives on."""
+        self._take_odometry()
         goal = handle.request
         old, self._route = self._route, None
         if old is not None:
@@ -348,6 +358,7 @@ class AstraLocal(node.AstraLifecycleNode):
 
     def _watch(self) -> None:
         """Cancels, and stale inputs: a planner that gets no scan makes no decisions."""
+        self._take_odometry()
         route = self._route
         now = self.steady_ns()
         scan_s, odometry_s = seconds(now - self._scan_ns), seconds(now - self._odometry_ns)

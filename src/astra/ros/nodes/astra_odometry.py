@@ -16,6 +16,7 @@ from astra.fusion.odometry import OdometryConfig, OdometryState, Rejection, Whee
 from astra.geometry import Pose3
 from astra.ros import node, params, qos
 from astra.ros.conversions import imu_from_msg, pose_from_pose2, stamp_from_ns, wheel_from_odometry
+from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBroadcaster, TfBuffer, TransformUnavailableError
 
 FAST_SENSOR = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)  # 200 Hz must survive a moment of neglect
@@ -51,6 +52,7 @@ class AstraOdometry(node.AstraLifecycleNode):
         self._config = config = params.declare_config(self, OdometryNodeConfig)
         self._odometry = WheelImuOdometry(config.filter)
         self._published_ns = -1
+        self._wheel_count = 0
         self._wheel_ns = self._imu_ns = self.steady_ns()
         self._seen = dict.fromkeys(Rejection, 0)
         self._imu_rotation: dict[str, Any] = {}
@@ -59,42 +61,52 @@ class AstraOdometry(node.AstraLifecycleNode):
         self._tf = TfBuffer(self, static_only=True)
         self.own_topic("odom")
         self._message = self._empty_message()
-        self._parts = [
-            self.create_subscription(Imu, "imu", self._on_imu, FAST_SENSOR),
-            self.create_subscription(Odometry, "wheel/odometry", self._on_wheel, FAST_SENSOR),
-        ]
+        self._imu = PolledSubscription(self, Imu, "imu", FAST_SENSOR)
+        self._wheel = self.create_subscription(Odometry, "wheel/odometry", self._on_wheel, FAST_SENSOR)
+        # Runs only while the wheels are slow or silent.
+        self._bridge = self.create_timer(1.0 / config.publish_rate, self._on_silence, clock=self.steady)
         self._timer = self.create_timer(CHECK_PERIOD_S, self._check, clock=self.steady)
 
     def on_teardown(self) -> None:
         """Unsubscribe."""
-        for part in getattr(self, "_parts", []):
-            self.destroy_subscription(part)
-        self._parts = []
-        if getattr(self, "_timer", None) is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
-
-    def _on_imu(self, message: Imu) -> None:
-        if not self.active:
+        if getattr(self, "_imu", None) is None:
             return
-        self._imu_ns = self.steady_ns()
-        sample = imu_from_msg(message)
-        rotation = self._rotation(message.header.frame_id)
-        if rotation is not None:
-            sample = ImuSample(sample.stamp_ns, rotation @ sample.angular_velocity, rotation @ sample.linear_acceleration)
-        self._odometry.add_imu(sample)
-        if self._odometry.started and sample.stamp_ns - self._published_ns > nanoseconds(1.5 / self._config.publish_rate):
-            self._publish(self._odometry.predicted())
+        self._imu.destroy()
+        self.destroy_subscription(self._wheel)
+        self.destroy_timer(self._bridge)
+        self.destroy_timer(self._timer)
+        self._imu = None  # type: ignore[assignment]
 
     def _on_wheel(self, message: Odometry) -> None:
+        """First what the IMU has said meanwhile, then the wheels: one wake-up for both."""
         if not self.active:
             return
         self._wheel_ns = self.steady_ns()
+        self._wheel_count += 1
+        self._take_imu()
         reason = self._odometry.add_wheel(wheel_from_odometry(message))
         if reason is Rejection.CLOCK_JUMP_BACK:
             self._published_ns = -1
         if reason in (None, Rejection.GAP, Rejection.CLOCK_JUMP_BACK):
             self._publish(self._odometry.state)
+
+    def _on_silence(self) -> None:
+        """The wheels are slow or gone: carry on by the IMU."""
+        if self.active:
+            self._take_imu()
+            if self._odometry.started:
+                self._publish(self._odometry.predicted())
+
+    def _take_imu(self) -> None:
+        messages = self._imu.drain()
+        if messages:
+            self._imu_ns = self.steady_ns()
+        for message in messages:
+            sample = imu_from_msg(message)
+            rotation = self._rotation(message.header.frame_id)
+            if rotation is not None:
+                sample = ImuSample(sample.stamp_ns, rotation @ sample.angular_velocity, rotation @ sample.linear_acceleration)
+            self._odometry.add_imu(sample)
 
     def _rotation(self, frame: str) -> Any:
         """base_from_imu's rotation (3, 3) from TF, or None where the axes agree or nothing is known of the mounting."""
@@ -136,8 +148,14 @@ class AstraOdometry(node.AstraLifecycleNode):
         return message
 
     def _check(self) -> None:
-        """Say what is missing, refused or suspected."""
+        """Bridge wheels that are slower than /odom shall be; say what is missing, refused or suspected."""
         now = self.steady_ns()
+        slow = self._wheel_count < 0.9 * CHECK_PERIOD_S * self._config.publish_rate
+        self._wheel_count = 0
+        if slow and self._bridge.is_canceled():
+            self._bridge.reset()
+        elif not slow:
+            self._bridge.cancel()
         wheel_s, imu_s = seconds(now - self._wheel_ns), seconds(now - self._imu_ns)
         counts = {reason: self._odometry.count(reason) for reason in Rejection}
         fresh = [f"{reason} ({counts[reason]})" for reason in Rejection if counts[reason] > self._seen[reason]]
