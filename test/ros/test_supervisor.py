@@ -1,5 +1,8 @@
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,3 +73,54 @@ def test_only_unmapped_segments_are_removed() -> None:
     finally:
         fresh.unlink(missing_ok=True)
         stale.unlink(missing_ok=True)
+
+
+def test_a_node_that_refuses_its_parameters_is_not_restarted_and_its_word_is_passed_on(tmp_path: Path, ros_domain: int) -> None:
+    said: list[str] = []
+    nodes = (NodeSpec("astra_navigator", {"tick_hz": 1000.0}),)
+    with Supervisor(nodes, tmp_path / "logs", say=said.append) as stack:
+        assert wait(lambda: stack.failed == ("astra_navigator",))
+        assert stack.restarts == 0
+    (line,) = said
+    assert "tick_hz = 1000.0 is out of bounds" in line
+
+
+def test_nodes_do_not_outlive_a_supervisor_that_was_killed(tmp_path: Path, ros_domain: int) -> None:
+    code = f"""
+from pathlib import Path
+from astra.ros.stack import NodeSpec
+from astra.ros.supervisor import Supervisor
+import subprocess
+import sys
+import threading
+import time
+stack = Supervisor((NodeSpec("astra_navigator"),), Path({str(tmp_path)!r}))
+stack.start()
+print(stack.pid("astra_navigator"), flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        node = int(supervisor.stdout.readline())
+        assert wait(lambda: "active" in (tmp_path / "astra_navigator.log").read_text())
+        supervisor.kill()
+    assert wait(lambda: not psutil.pid_exists(node) or psutil.Process(node).status() == psutil.STATUS_ZOMBIE, 10.0)
+
+
+def test_nodes_end_one_after_the_other_last_started_first(tmp_path: Path, ros_domain: int) -> None:
+    nodes = tuple(NodeSpec(name) for name in ("astra_odometry", "astra_controller", "astra_navigator"))
+    stack = Supervisor(nodes, tmp_path / "logs")
+    stack.start()
+    assert wait(lambda: all("active" in stack.log(name).read_text() for name in stack.names), 40.0)
+    pids = [stack.pid(name) for name in stack.names]
+    ended: dict[int, float] = {}
+    thread = threading.Thread(target=stack.stop)
+    thread.start()
+    while thread.is_alive() or len(ended) < 3:
+        for pid in pids:
+            assert pid is not None
+            if pid not in ended and (not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE):
+                ended[pid] = time.monotonic()
+        time.sleep(0.005)
+    thread.join()
+    assert list(ended) == pids[::-1]

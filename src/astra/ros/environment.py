@@ -12,6 +12,8 @@ from pathlib import Path
 from astra.core.errors import AstraError, MissingDependencyError
 from astra.core.paths import share_dir
 
+PARENT_VARIABLE = "ASTRA_PARENT_PID"  # set by the supervisor: a node ends when that process is gone
+
 
 def wheels_prefix() -> Path | None:
     """The virtual environment's prefix if ROS was installed into it as wheels, else None (a system ROS, already sourced)."""

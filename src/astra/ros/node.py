@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -23,11 +24,13 @@ from rclpy.signals import SignalHandlerOptions
 
 from astra.core.errors import AstraError
 from astra.ros import qos
+from astra.ros.environment import PARENT_VARIABLE
 from astra.ros.params import refuse_unknown
 
 OK, WARN, ERROR, STALE = (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
 DIAGNOSTICS_PERIOD_S = 1.0
 FAREWELL_S = 0.5
+ORPHAN_CHECK_S = 1.0
 
 
 class AstraLifecycleNode(LifecycleNode):
@@ -186,7 +189,7 @@ class AstraLifecycleNode(LifecycleNode):
 
 @contextmanager
 def _stop_on_signals(executor: SingleThreadedExecutor) -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, waking the executor.
+    """An event that SIGINT and SIGTERM set, waking the executor; so does the death of the supervisor that started this process.
 
     rclpy's own handlers would shut the context down at once, so that a node could not publish its last word (a zero velocity).
     Python runs a handler only when the main thread leaves rclpy's wait; the wake-up socket is read by a thread that need not wait for that.
@@ -194,9 +197,18 @@ def _stop_on_signals(executor: SingleThreadedExecutor) -> Iterator[threading.Eve
     stop = threading.Event()
     reader, writer = socket.socketpair()
     writer.setblocking(False)
+    reader.settimeout(ORPHAN_CHECK_S)
+
+    parent = os.environ.get(PARENT_VARIABLE)
 
     def watch() -> None:
-        while reader.recv(1) not in (b"", b"\0"):
+        while True:
+            try:
+                if reader.recv(1) in (b"", b"\0"):
+                    return
+            except TimeoutError:
+                if parent is None or parent == str(os.getppid()):
+                    continue
             stop.set()
             executor.create_task(lambda: None)  # spin_once returns only after work
 

@@ -19,7 +19,8 @@ import psutil
 import yaml
 
 from astra.core.config import require
-from astra.ros.environment import activate
+from astra.core.errors import BadInputError
+from astra.ros.environment import PARENT_VARIABLE, activate
 from astra.ros.stack import NodeSpec
 
 LOG = logging.getLogger(__name__)
@@ -35,10 +36,12 @@ class SupervisorConfig:
     backoff_s: float = 0.5  # before the first restart; doubles with each
     interrupt_s: float = 6.0  # patience after SIGINT, then after SIGTERM, before SIGKILL
     terminate_s: float = 3.0
+    stagger_s: float = 1.0  # a node may end before the next one is asked to: consumers before producers, the recorder last
 
     def __post_init__(self) -> None:
         require(self.max_restarts >= 0, "max_restarts", self.max_restarts, "≥ 0")
-        require(self.backoff_s >= 0.0, "backoff_s", self.backoff_s, "≥ 0")
+        for name in ("backoff_s", "interrupt_s", "terminate_s", "stagger_s"):
+            require(getattr(self, name) >= 0.0, name, getattr(self, name), "≥ 0")
 
 
 class _Process:
@@ -131,14 +134,16 @@ class Supervisor:
             self._thread.join()
         self._sample_cpu()
         running = [p.popen for p in reversed(self._processes.values()) if p.popen is not None and p.popen.poll() is None]
-        for signum, patience_s in ((signal.SIGINT, self._config.interrupt_s), (signal.SIGTERM, self._config.terminate_s), (signal.SIGKILL, 5.0)):
+        config = self._config
+        for signum, patience_s in ((signal.SIGINT, config.interrupt_s), (signal.SIGTERM, config.terminate_s), (signal.SIGKILL, 5.0)):
             for popen in running:
                 with contextlib.suppress(ProcessLookupError):
                     popen.send_signal(signum)
+                if signum is signal.SIGINT:
+                    _wait(popen, config.stagger_s)
             deadline = time.monotonic() + patience_s
             for popen in running:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    popen.wait(max(deadline - time.monotonic(), 0.01))
+                _wait(popen, deadline - time.monotonic())
             running = [popen for popen in running if popen.poll() is None]
             if not running:
                 break
@@ -157,9 +162,10 @@ class Supervisor:
         return [*command, "--params-file", str(overrides)]
 
     def _spawn(self, process: _Process) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())}
         with self.log(process.spec.name).open("ab") as log:
             process.popen = subprocess.Popen(
-                self.command(process.spec), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                self.command(process.spec), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
                 start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on, in order
             )  # fmt: skip
 
@@ -176,6 +182,10 @@ class Supervisor:
         name, now = process.spec.name, time.monotonic()
         if process.restart_at is None:
             process.cpu_before_s, process.cpu_s = process.cpu_before_s + process.cpu_s, 0.0
+            if process.popen.returncode == BadInputError.exit_code:
+                process.given_up = True
+                self._say(f"{name} refuses to start: {last_line(self.log(name))}")
+                return
             if process.restarts >= self._config.max_restarts:
                 process.given_up = True
                 self._say(f"{name} died (exit code {process.popen.returncode}) and stays down after {process.restarts} restarts; see {self.log(name)}")
@@ -193,6 +203,17 @@ class Supervisor:
                 with contextlib.suppress(psutil.Error):
                     times = psutil.Process(process.popen.pid).cpu_times()
                     process.cpu_s = times.user + times.system
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log file that says anything."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else f"see {path}"
+
+
+def _wait(popen: subprocess.Popen[bytes], limit_s: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        popen.wait(max(limit_s, 0.01))
 
 
 def remove_stale_shared_memory() -> int:
