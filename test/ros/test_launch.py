@@ -3,6 +3,7 @@ from pathlib import Path
 
 import launch_evaluator
 import pytest
+import yaml
 from ament_index_python.packages import get_package_prefix
 
 pytestmark = pytest.mark.ros
@@ -41,6 +42,21 @@ def test_mapping_runs_the_command() -> None:
     (command,) = context.processes
     assert os.access(command[0], os.X_OK)
     assert command[1:] == ["map", "build", "/t", "--out", "/m"]
+
+
+def test_nav2_starts_its_servers_with_a_section_of_parameters_each(tmp_path: Path) -> None:
+    context = launch_evaluator.evaluate(ROOT / "launch" / "nav2.launch.py", {"map": str(tmp_path), "namespace": "r2"})
+    ours = [node for node in context.nodes if node["package"] == "astra_nav"]
+    assert "astra_controller" not in check(launch_evaluator.Context({}, nodes=ours))
+    servers = {node["name"]: node for node in context.nodes if node["package"] != "astra_nav"}
+    sections = yaml.safe_load((ROOT / "config" / "nav2" / "nav2.yaml").read_text())
+    assert set(sections["lifecycle_manager_navigation"]["ros__parameters"]["node_names"]) == set(servers) - {"lifecycle_manager_navigation"}
+    assert set(servers) <= set(sections)
+    gate = sections["collision_monitor"]["ros__parameters"]
+    for name, node in servers.items():
+        assert node["namespace"] == "r2"
+        if name in ("controller_server", "behavior_server"):
+            assert ("cmd_vel", gate["cmd_vel_in_topic"]) in node["remappings"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "launch").glob("*.launch.py")), ids=lambda p: p.name)

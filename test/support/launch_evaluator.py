@@ -71,12 +71,17 @@ class OpaqueFunction:
 
 
 class Node:
-    def __init__(self, *, package: str, executable: str, name: str, namespace: str, parameters: list[Any], **rest: Any) -> None:
-        assert set(rest) <= {"output", "respawn", "respawn_delay"}, rest
-        self.values = {"package": package, "executable": executable, "name": name, "namespace": namespace, "parameters": parameters}
+    def __init__(self, *, package: str, executable: str, name: str, namespace: Any, parameters: list[Any], **rest: Any) -> None:
+        assert set(rest) <= {"output", "respawn", "respawn_delay", "remappings"}, rest
+        self.namespace, self.parameters = namespace, parameters
+        self.values = {"package": package, "executable": executable, "name": name, "remappings": rest.get("remappings", [])}
 
     def visit(self, context: Context) -> None:
-        context.nodes.append(self.values)
+        parameters = [
+            {key: text(value, context) if isinstance(value, Substitution) else value for key, value in entry.items()} if isinstance(entry, dict) else entry
+            for entry in self.parameters
+        ]
+        context.nodes.append({**self.values, "namespace": text(self.namespace, context), "parameters": parameters})
 
 
 class ExecuteProcess:

@@ -35,7 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C; exit code 1 if a node stays down."""
+    from astra.ros.environment import activate
     from astra.ros.stack import SimOptions, StackOptions, describe
+
+    activate()
+    from astra.ros.listener import Listener
     from astra.ros.supervisor import Supervisor
 
     sim = SimOptions(args.sim, args.start, args.seed, not args.no_lidar) if args.sim else None
@@ -49,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(signum, lambda *_: ended.set())
     with Supervisor(nodes, log_dir, namespace=args.namespace, say=lambda text: print(text, flush=True)) as stack:
         print(f"{', '.join(stack.names)} started in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}; logs in {log_dir}; Ctrl-C ends", flush=True)
-        while not ended.wait(0.5) and not stack.failed:
-            pass
+        with Listener() as listener:
+            began, missing = time.monotonic(), set(stack.names)
+            while not ended.is_set() and not stack.failed:
+                listener.listen(0.5)
+                if missing and not (missing := missing - listener.active):
+                    print(f"all nodes active after {time.monotonic() - began:.1f} s", flush=True)
         return 1 if stack.failed else 0
