@@ -125,7 +125,8 @@ class GoalFinder:
         while True:
             inside = [m for m in meanings if distance[m.landmark_id] <= radius]
             if radius >= farthest or any(m.score >= best - self.config.ambiguous_margin for m in inside):
-                return sorted(inside, key=lambda m: -m.score)
+                # The circle may cut between a sign at the door and the one inside: what belongs together comes along.
+                return [m for m in meanings if m in inside or any(self._same_place(m, other) for other in inside)]
             radius *= self.config.radius_growth
 
     def _candidates(self, meanings: Sequence[Meaning], near: Pose2 | None) -> list[GoalCandidate]:
@@ -145,17 +146,18 @@ class GoalFinder:
         one inside. The best of each group comes first."""
         groups: list[list[Meaning]] = []
         for meaning in meanings:
-            landmark = self._landmark(meaning)
             for group in groups:
-                first = self._landmark(group[0])
-                same_name = normalise_text(first.label) == normalise_text(landmark.label)
-                reach = self.config.same_name_m if same_name else self.config.same_place_m
-                if np.linalg.norm(landmark.position_map[:2] - first.position_map[:2]) <= reach:
+                if self._same_place(meaning, group[0]):
                     group.append(meaning)
                     break
             else:
                 groups.append([meaning])
         return groups
+
+    def _same_place(self, one: Meaning, other: Meaning) -> bool:
+        a, b = self._landmark(one), self._landmark(other)
+        reach = self.config.same_name_m if normalise_text(a.label) == normalise_text(b.label) else self.config.same_place_m
+        return bool(np.linalg.norm(a.position_map[:2] - b.position_map[:2]) <= reach)
 
     def _candidate(self, meaning: Meaning, stand: Pose2) -> GoalCandidate:
         landmark = self._landmark(meaning)
