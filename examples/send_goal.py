@@ -7,9 +7,8 @@ from astra.ros.environment import activate
 activate()
 
 import rclpy  # noqa: E402
-from rclpy.action import ActionClient  # noqa: E402
-
 from astra_nav.action import NavigateToTarget  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
 
 
 def main(text: str) -> int:

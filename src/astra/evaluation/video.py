@@ -47,8 +47,9 @@ def write_video(
             mosaic = _mosaic([images[name] for name in cameras])
             plan = _plan(floor, log, world_from_map, stamp_ns, mosaic.shape[0], truth.at(stamp_ns))
             picture = np.hstack([mosaic, plan])
-            cv2.putText(picture, f"{seconds(stamp_ns - log.started_ns):5.1f} s  {log.instruction}", (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
-                        (255, 255, 255), 1, cv2.LINE_AA)  # fmt: skip
+            text = f"{seconds(stamp_ns - log.started_ns):5.1f} s  {log.instruction}"
+            for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+                cv2.putText(picture, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
             if writer is None:
                 writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*CODEC), fps, (picture.shape[1], picture.shape[0]))
                 if not writer.isOpened():
