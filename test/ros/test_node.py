@@ -6,10 +6,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from ros_bench import RosBench, ros_bench
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
+
+from astra.ros import qos
 
 pytestmark = pytest.mark.ros
 
@@ -53,8 +57,13 @@ class Sample(node.AstraLifecycleNode):
             raise KeyError("a bug")
         self.own_topic("words")
         self.report(node.WARN, "battery", "low", volts=11.5)
-        self.timer = self.create_timer(0.05, lambda: self.say(repr(config)))
+        self.timer = self.create_timer(0.05, self.tell, clock=self.steady)
+        self.config = config
         logging.getLogger("astra.core").warning("a word from the core")
+
+    def tell(self):
+        self.say(repr(self.config))
+        self.say(f"time {self.now_ns()}")
 
     def on_start(self): self.say("start")
     def on_stop(self): self.say("stop")
@@ -82,22 +91,33 @@ def words(bench: RosBench) -> list[str]:
 def test_it_starts_by_itself_with_defaults_reports_and_ends_in_order_on_a_signal(bench: RosBench, words: list[str]) -> None:
     process = bench.start("sample", code=CODE)
     bench.until(lambda: any(w.startswith("Config") for w in words), 15.0, "words")
-    assert words[-1] == "Config(rate_hz=10.0, label=None, fail='', inner=Inner(depth=2, names=(), gains=(1.0, 2.0)))"
+    assert next(w for w in words if w.startswith("Config")) == "Config(rate_hz=10.0, label=None, fail='', inner=Inner(depth=2, names=(), gains=(1.0, 2.0)))"
     bench.until(lambda: bench.active("sample"), 5.0, "an active state in the diagnostics")
     assert bench.diagnostics["sample: battery"] == (DiagnosticStatus.WARN, "low")
     assert bench.state("sample") == "active"
     words.clear()
     process.popen.send_signal(signal.SIGTERM)
     bench.until(lambda: "teardown" in words, 5.0, "the last words")  # published after the signal
-    assert [w for w in words if not w.startswith("Config")] == ["stop", "teardown"]
+    assert [w for w in words if not w.startswith(("Config", "time"))] == ["stop", "teardown"]
     assert process.popen.wait(5.0) == 0
     assert "a word from the core" in process.output
+
+
+def test_simulated_time_is_read_when_it_is_asked_for(bench: RosBench, words: list[str]) -> None:
+    clock = bench.node.create_publisher(Clock, "/clock", qos.SENSOR)
+    bench.start("sample", {"use_sim_time": True}, code=CODE)
+    for second in (42, 43, 7):  # also back
+        def heard(second: int = second) -> bool:
+            clock.publish(Clock(clock=Time(sec=second)))
+            return f"time {second * 10**9}" in words[-4:]
+
+        bench.until(heard, 15.0, f"second {second}")
 
 
 def test_parameters_arrive_with_their_types(bench: RosBench, words: list[str]) -> None:
     bench.start("sample", {"rate_hz": 5, "label": "x", "inner.depth": 7, "inner.names": ["a", "b"], "inner.gains": [0.5]}, code=CODE)
     bench.until(lambda: any(w.startswith("Config") for w in words), 15.0, "words")
-    assert words[-1] == "Config(rate_hz=5.0, label='x', fail='', inner=Inner(depth=7, names=('a', 'b'), gains=(0.5,)))"
+    assert next(w for w in words if w.startswith("Config")) == "Config(rate_hz=5.0, label='x', fail='', inner=Inner(depth=7, names=('a', 'b'), gains=(0.5,)))"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +150,7 @@ def test_a_lifecycle_manager_can_lead_it_through_all_states_and_again(bench: Ros
         assert bench.transition("sample", Transition.TRANSITION_CLEANUP)
         assert bench.state("sample") == "unconfigured"
         bench.until(lambda: "teardown" in words, 5.0, "the teardown")
-        assert [w for w in words if not w.startswith("Config")] == ["start", "stop", "teardown"]
+        assert [w for w in words if not w.startswith(("Config", "time"))] == ["start", "stop", "teardown"]
 
 
 def test_without_autostart_a_failed_configuration_leaves_the_node_to_be_corrected(bench: RosBench) -> None:

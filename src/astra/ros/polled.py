@@ -12,7 +12,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.exceptions import InvalidHandle
 
 
-class _NeverReady(CallbackGroup):
+class NeverReady(CallbackGroup):
     """A group whose members the executor leaves out of its wait set."""
 
     def can_execute(self, entity: Any) -> bool:
@@ -30,7 +30,7 @@ class PolledSubscription:
 
     def __init__(self, node: Any, message_type: Any, topic: str, profile: Any) -> None:
         self._node, self._type = node, message_type
-        self._subscription = node.create_subscription(message_type, topic, lambda message: None, profile, callback_group=_NeverReady())
+        self._subscription = node.create_subscription(message_type, topic, lambda message: None, profile, callback_group=NeverReady())
 
     def drain(self) -> list[Any]:
         """Every message that has arrived since the last call, oldest first."""

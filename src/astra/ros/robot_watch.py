@@ -18,6 +18,7 @@ from astra.navigation.recovery import widest_gap
 from astra.ros import qos
 from astra.ros.conversions import pose2_from_pose, scan_from_msg
 from astra.ros.node import WARN, AstraLifecycleNode
+from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 from astra.ros.watch import Freshness, Heartbeats
 
@@ -46,7 +47,7 @@ class RobotWatch:
 
     def __init__(self, node: AstraLifecycleNode, config: WatchConfig) -> None:
         self._node, self._config = node, config
-        self._tf = TfBuffer(node)
+        self._tf = TfBuffer(node, polled=True)
         self.heartbeats = Heartbeats(node, config.heartbeat_limit_s)
         self._odom_seen, self._scan_seen = Freshness(config.stale_limit_s), Freshness(config.stale_limit_s)
         self._map_odom_seen, self._map_odom_ns = Freshness(config.map_odom_limit_s), 0
@@ -55,23 +56,31 @@ class RobotWatch:
         self.driven_m = 0.0
         self.speed_mps = 0.0
         self._clock_ns, self._steady_ns = node.now_ns(), node.steady_ns()
-        self._inputs = [node.create_subscription(Odometry, "odom", self._on_odometry, qos.SENSOR)]
-        if config.scan:
-            self._inputs.append(node.create_subscription(LaserScanMsg, "scan", self._on_scan, qos.SENSOR))
+        # Read at each tick of the mission: they arrive far more often than it decides.
+        self._odometry = PolledSubscription(node, Odometry, "odom", qos.SENSOR)
+        self._scans = PolledSubscription(node, LaserScanMsg, "scan", qos.SENSOR) if config.scan else None
 
     def close(self) -> None:
         """Stop listening."""
-        for subscription in self._inputs:
-            self._node.destroy_subscription(subscription)
-        self._inputs = []
+        self._odometry.destroy()
+        if self._scans is not None:
+            self._scans.destroy()
 
     def tick(self, mission_s: float) -> Tick:
         """The state of affairs at `mission_s` on the mission's clock."""
-        steady = self._node.steady_ns()
+        fix, steady = self.keep_up(), self._node.steady_ns()
         watched = [("odometry", self._odom_seen)] + ([("scan", self._scan_seen)] if self._config.scan else [])
         stale = tuple(name for name, seen in watched if not seen.is_fresh(steady))
         alive = self.heartbeats.is_active(self._config.localizer)
-        return Tick(mission_s, self.pose(), self._fix(), alive, stale, self._gap(), self.driven_m)
+        return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m)
+
+    def keep_up(self) -> Fix:
+        """Read what has arrived; to be called regularly, since ages count from when something was read."""
+        for odometry in self._odometry.drain():
+            self._on_odometry(odometry)
+        for scan in self._scans.drain()[-1:] if self._scans is not None else ():
+            self._on_scan(scan)
+        return self._fix()
 
     def advance_s(self) -> float:
         """Time since the last call for the mission's clock [s].

@@ -211,18 +211,21 @@ class TfBuffer:
         Raises:
             TransformUnavailableError: see `TransformTree.lookup`.
         """
-        if self._polled is not None:
-            for message in self._polled.drain():
-                self._insert(message, False)
+        self._read()
         return self.tree.lookup(target, source, stamp_ns)
 
     def newest_ns(self, target: str, source: str) -> int | None:
         """The newest stamp at which the two frames are connected, or None if they are not."""
+        self._read()
         return self.tree.newest_ns(target, source)
 
     def clear(self) -> None:
         """Forget the moving transforms (the clock jumped back)."""
         self.tree.clear()
+
+    def _read(self) -> None:
+        for message in self._polled.drain() if self._polled is not None else ():
+            self._insert(message, False)
 
     def _insert(self, message: Any, static: bool) -> None:
         for t in message.transforms:

@@ -195,7 +195,7 @@ class AstraNavigator(node.AstraLifecycleNode):
     def _tick(self) -> None:
         step_s, session = self._watch.advance_s(), self._session
         if session is None:
-            self._watch.tick(0.0)  # keeps the age of map→odom known
+            self._watch.keep_up()
             return
         session.time_s += step_s
         if session.requester.cancel_requested:
