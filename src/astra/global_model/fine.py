@@ -29,6 +29,8 @@ class FineConfig:
     seed: int = 0
     sigma_floor_px: float = 0.5  # residuals claim no more accuracy than this
     covariance_scale: float = 4.0  # on variances: errors of neighbouring map points go together, the residuals do not show it
+    map_sigma_m: float = 0.02  # how far the map itself may be bent around any place: no number of features removes that
+    map_sigma_rad: float = 0.002
 
     def __post_init__(self) -> None:
         require(self.max_error_px > 0.0, "max_error_px", self.max_error_px, "> 0")
@@ -36,6 +38,8 @@ class FineConfig:
         require(self.min_matches >= 4, "min_matches", self.min_matches, "≥ 4")
         require(1 <= self.min_trials <= self.max_trials, "min_trials", self.min_trials, "in 1..max_trials")
         require(self.sigma_floor_px > 0.0, "sigma_floor_px", self.sigma_floor_px, "> 0")
+        require(self.map_sigma_m >= 0.0, "map_sigma_m", self.map_sigma_m, "≥ 0")
+        require(self.map_sigma_rad >= 0.0, "map_sigma_rad", self.map_sigma_rad, "≥ 0")
         require(self.covariance_scale > 0.0, "covariance_scale", self.covariance_scale, "> 0")
 
 
@@ -125,7 +129,9 @@ def max_error_px(views: Sequence[QueryView], config: FineConfig) -> float:
 def pose_covariance(
     views: Sequence[QueryView], matches: Correspondences, map_from_base: Pose3, config: FineConfig
 ) -> tuple[FloatArray | None, float]:
-    """Covariance (6, 6) from the curvature of the reprojection error, σ² (JᵀJ)⁻¹ scaled, and σ [px]; none if the pose is not determined.
+    """Covariance (6, 6) from the curvature of the reprojection error, σ² (JᵀJ)⁻¹ scaled, plus the map's own; and σ [px].
+
+    None if the pose is not determined.
 
     Perturbation: t ← t + d, R ← exp(r) R, both in the map frame.
     """
@@ -154,7 +160,8 @@ def pose_covariance(
     if np.linalg.cond(normalised) > 1e10:
         return None, sigma
     covariance: FloatArray = np.linalg.inv(normalised) / np.outer(scale, scale)
-    return (covariance + covariance.T) / 2.0, sigma
+    floor = np.diag([config.map_sigma_m**2] * 3 + [config.map_sigma_rad**2] * 3)
+    return (covariance + covariance.T) / 2.0 + floor, sigma
 
 
 def _cross_matrices(v: FloatArray) -> FloatArray:

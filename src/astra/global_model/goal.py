@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from astra.global_model.loaded import LoadedMap
 from astra.global_model.localizer import GlobalLocalizer
 from astra.global_model.standing import StandingConfig, StandingRoom
 from astra.global_model.types import FindResult, GoalCandidate, GoalStatus, Query, Status
-from astra.perception.text import normalise_text
+from astra.perception.text import landmark_name
 from astra.topomap.types import Landmark, Node
 
 
@@ -136,7 +136,7 @@ class GoalFinder:
         for group in self._places(meanings):
             standing = [(meaning, stand) for meaning in group if (stand := self._standing.before(self._landmark(meaning))) is not None]
             if standing:
-                places.append(min(standing, key=lambda pair: (-pair[0].score, self._foreign_names(*pair), pair[0].landmark_id)))
+                places.append(self._best_of_place(standing))
         if near is not None:
             places.sort(key=lambda pair: (pair[0].score < best - self.config.ambiguous_margin, pair[1].distance_to(near), -pair[0].score))
         return [self._candidate(meaning, stand) for meaning, stand in places[: self.config.max_candidates]]
@@ -154,9 +154,16 @@ class GoalFinder:
                 groups.append([meaning])
         return groups
 
+    def _best_of_place(self, standing: Sequence[tuple[Meaning, Pose2]]) -> tuple[Meaning, Pose2]:
+        """Of about equally fitting landmarks of one place, the one with the fewest other names around; it takes the best score."""
+        best = max(meaning.score for meaning, _ in standing)
+        fitting = [pair for pair in standing if pair[0].score >= best - self.config.ambiguous_margin]
+        meaning, stand = min(fitting, key=lambda pair: (self._foreign_names(*pair), -pair[0].score, pair[0].landmark_id))
+        return replace(meaning, score=best), stand
+
     def _same_place(self, one: Meaning, other: Meaning) -> bool:
         a, b = self._landmark(one), self._landmark(other)
-        reach = self.config.same_name_m if normalise_text(a.label) == normalise_text(b.label) else self.config.same_place_m
+        reach = self.config.same_name_m if _name(a) == _name(b) else self.config.same_place_m
         return bool(np.linalg.norm(a.position_map[:2] - b.position_map[:2]) <= reach)
 
     def _candidate(self, meaning: Meaning, stand: Pose2) -> GoalCandidate:
@@ -165,7 +172,7 @@ class GoalFinder:
         return GoalCandidate(landmark.id, landmark.label, meaning.score, nodes, stand, self._image_of(landmark), meaning.why)
 
     def _foreign_names(self, meaning: Meaning, stand: Pose2) -> int:
-        return self._standing.foreign_names(stand, normalise_text(self._landmark(meaning).label), self.config.sight_m)
+        return self._standing.foreign_names(stand, _name(self._landmark(meaning)), self.config.sight_m)
 
     def _landmark(self, meaning: Meaning) -> Landmark:
         return self.loaded.map.landmarks[meaning.landmark_id]
@@ -174,7 +181,7 @@ class GoalFinder:
         best = candidates[0]
         equals = [c for c in candidates if c.score >= best.score - self.config.ambiguous_margin]
         if near is not None:  # the nearest of several landmarks with one label is meant; different labels still need asking
-            equals = [c for c in equals if c is best or c.label.casefold() != best.label.casefold()]
+            equals = [c for c in equals if c is best or landmark_name(c.label) != landmark_name(best.label)]
         if len(equals) > 1:
             names = ", ".join(f"“{c.label}” at ({c.map_from_goal.x:.1f}, {c.map_from_goal.y:.1f})" for c in equals)
             return FindResult(GoalStatus.AMBIGUOUS, tuple(candidates), f"several places fit equally: {names}")
@@ -209,3 +216,7 @@ class GoalFinder:
             if off < math.radians(50) and (best is None or off < best[0]):
                 best = (off, landmark)
         return best[1] if best else None
+
+
+def _name(landmark: Landmark) -> str:
+    return landmark_name(landmark.label)

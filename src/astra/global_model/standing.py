@@ -14,7 +14,7 @@ from astra.core.types import AnyArray, BoolArray, Float32Array, FloatArray
 from astra.geometry import Pose2
 from astra.geometry.distance import distance_to_occupied
 from astra.global_model.loaded import LoadedMap
-from astra.perception.text import normalise_text
+from astra.perception.text import landmark_name
 from astra.topomap.types import Landmark
 
 
@@ -109,7 +109,7 @@ class StandingRoom:
         return Pose2(float(spot[0]), float(spot[1]), math.atan2(position[1] - spot[1], position[0] - spot[0]))
 
     def foreign_names(self, spot: Pose2, own: str, radius_m: float) -> int:
-        """How many other names than `own` (normalised) are in sight: a corridor shows many, the inside of a place its own."""
+        """How many other names than `own` (a `landmark_name`) are in sight: a corridor shows many, the inside of a place its own."""
         if self.plan is None:
             node = self.loaded.map.nodes[self.loaded.index.nearest_nodes(spot.x, spot.y)[0]]
             near = [self.loaded.map.landmarks[i] for i in node.landmark_ids]
@@ -117,7 +117,7 @@ class StandingRoom:
             near = [m for m in self.loaded.index.landmarks_within(spot.x, spot.y, radius_m) if m.is_text]
             here = np.array([[spot.x, spot.y]])
             near = [m for m in near if bool(self._in_sight(here, np.asarray(m.position_map[:2], dtype=np.float64))[0])]
-        return len({normalise_text(m.label) for m in near if m.is_text} - {own})
+        return len({landmark_name(m.label) for m in near if m.is_text} - {own})
 
     def at(self, pose: Pose2) -> Pose2 | None:
         """The nearest pose with room to stand, with the same heading; none if there is none within `search_m`."""

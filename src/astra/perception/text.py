@@ -68,6 +68,11 @@ def normalise_text(text: str) -> str:
     return re.sub(r"[\W_]+", " ", folded).strip()
 
 
+def landmark_name(label: str) -> str:
+    """What two signs of one name have in common, however the blanks were read: letters and digits alone."""
+    return normalise_text(label).replace(" ", "")
+
+
 class TextReader:
     """Finds and reads lines of text; the models load at the first image."""
 

@@ -75,7 +75,7 @@ def test_exact_correspondences_have_no_error():
 def test_covariance_describes_the_scatter_of_estimates():
     """Over many noisy solutions the normalised squared error has the mean of chi² with six degrees of freedom."""
     views = rig(2)
-    config = FineConfig(covariance_scale=1.0, sigma_floor_px=0.1)
+    config = FineConfig(covariance_scale=1.0, sigma_floor_px=0.1, map_sigma_m=0.0, map_sigma_rad=0.0)
     squared = []
     for seed in range(60):
         matches = observe(views, TRUTH, np.random.default_rng(seed), per_view=40, noise_px=0.6, outliers=0.0)

@@ -80,6 +80,8 @@ def test_word_overlap():
     assert word_overlap("room 204", "room 205", 0.84) == 0.0
     assert 0.7 < word_overlap("meeting room", "meeting room 2", 0.84) < 1.0
     assert word_overlap("pool", "kitchen", 0.84) == 0.0
+    assert word_overlap("office 201", "room201", 0.84) > 0.7
+    assert word_overlap("a001", "a 001", 0.84) == 1.0
 
 
 def test_concepts_are_sound():

@@ -182,6 +182,7 @@ def word_overlap(phrase: str, label: str, min_similarity: float) -> float:
 
     Words must agree letter by letter but for OCR's slips, numbers exactly; a phrase with a number never means a label without it.
     """
+    phrase, label = spaced(phrase), spaced(label)
     if not phrase or not label:
         return 0.0
     if phrase.replace(" ", "") == label.replace(" ", ""):
@@ -202,6 +203,11 @@ def word_overlap(phrase: str, label: str, min_similarity: float) -> float:
         return 0.7 + 0.2 * len(hit) / len(shown)
     # A room's number says which room, whatever else the sign and the sentence call it.
     return 0.8 if any(sum(c.isdigit() for c in w) >= 2 for w in numbers) else 0.0
+
+
+def spaced(text: str) -> str:
+    """Letters and digits apart, as people write room names either way: "room201" → "room 201"."""
+    return re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
 
 
 def load_concepts() -> tuple[Concept, ...]:
