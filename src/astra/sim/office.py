@@ -148,7 +148,7 @@ class OfficeBuilder:
         dark, light = self.rng.uniform(5, 50, 3), self.rng.uniform(235, 255, 3)
         board, ink = (light, dark) if self.rng.random() < 0.5 else (dark, light)
         picture = sign(place.text, place.letter_m, SIGN_PX_PER_M, (board[0], board[1], board[2]), (ink[0], ink[1], ink[2]))
-        self._hang(place.at, place.facing, plan.SIGN_Z_M, (picture.shape[1] / SIGN_PX_PER_M, picture.shape[0] / SIGN_PX_PER_M), picture)
+        self._hang(place.at, place.facing, place.z_m, (picture.shape[1] / SIGN_PX_PER_M, picture.shape[0] / SIGN_PX_PER_M), picture)
 
     def _exit_door(self) -> None:
         leaf = planks(0.95, 2.05, (110.0, 150.0, 120.0), self.rng, POSTER_PX_PER_M)

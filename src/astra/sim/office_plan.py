@@ -13,8 +13,8 @@ from dataclasses import dataclass
 NORTH, SOUTH, EAST, WEST = (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0)
 HALF_X, HALF_Y, CORRIDOR = 8.0, 5.0, 0.9
 WALL_M, HEIGHT_M, DOOR_HEIGHT_M = 0.12, 2.5, 2.1
-CORRIDOR_LETTER_M, ROOM_LETTER_M = 0.14, 0.18
-SIGN_Z_M = 1.5
+CORRIDOR_LETTER_M, ROOM_LETTER_M = 0.15, 0.18
+CORRIDOR_SIGN_Z_M, ROOM_SIGN_Z_M = 1.25, 1.5  # lower in the narrow corridor: cameras pass at 0.8 m and see 35° upwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,13 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class SignPlace:
-    """A sign board: centre on the wall's surface, the direction it faces, the height of its letters."""
+    """A sign board: centre on the wall's surface, the direction it faces, the height of its letters and of its centre."""
 
     text: str
     at: tuple[float, float]
     facing: tuple[float, float]
     letter_m: float
+    z_m: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +104,22 @@ _N, _S = CORRIDOR - WALL_M / 2, -CORRIDOR + WALL_M / 2  # the corridor's wall su
 _TOP, _LOW, _RIGHT = HALF_Y - WALL_M / 2, -HALF_Y + WALL_M / 2, HALF_X - WALL_M / 2
 
 SIGNS = (
-    SignPlace("LOUNGE", (-3.75, _N), SOUTH, CORRIDOR_LETTER_M),
-    SignPlace("ROOM 201", (-0.4, _N), SOUTH, CORRIDOR_LETTER_M),
-    SignPlace("ROOM 202", (3.4, _N), SOUTH, CORRIDOR_LETTER_M),
-    SignPlace("KITCHEN", (6.9, _N), SOUTH, CORRIDOR_LETTER_M),
-    SignPlace("MEETING 203", (-2.75, _S), NORTH, CORRIDOR_LETTER_M),
-    SignPlace("COPY ROOM", (0.65, _S), NORTH, CORRIDOR_LETTER_M),
-    SignPlace("STORAGE", (4.2, _S), NORTH, CORRIDOR_LETTER_M),
-    SignPlace("EXIT", (_RIGHT, 0.0), WEST, ROOM_LETTER_M),
-    SignPlace("LOUNGE", (-5.4, _TOP), SOUTH, ROOM_LETTER_M),
-    SignPlace("ROOM 201", (-2.3, _TOP), SOUTH, ROOM_LETTER_M),
-    SignPlace("ROOM 202", (2.7, _TOP), SOUTH, ROOM_LETTER_M),
-    SignPlace("KITCHEN", (6.5, _TOP), SOUTH, ROOM_LETTER_M),
-    SignPlace("MEETING 203", (-4.2, _LOW), NORTH, ROOM_LETTER_M),
-    SignPlace("COPY ROOM", (-0.6, _LOW), NORTH, ROOM_LETTER_M),
-    SignPlace("STORAGE", (2.2, _LOW), NORTH, ROOM_LETTER_M),
-    SignPlace("EXIT", (5.9, _LOW), NORTH, ROOM_LETTER_M),
+    SignPlace("LOUNGE", (-3.75, _N), SOUTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("ROOM 201", (-0.4, _N), SOUTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("ROOM 202", (3.4, _N), SOUTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("KITCHEN", (6.9, _N), SOUTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("MEETING 203", (-2.75, _S), NORTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("COPY ROOM", (0.65, _S), NORTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("STORAGE", (4.2, _S), NORTH, CORRIDOR_LETTER_M, CORRIDOR_SIGN_Z_M),
+    SignPlace("EXIT", (_RIGHT, 0.0), WEST, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("LOUNGE", (-5.4, _TOP), SOUTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("ROOM 201", (-2.3, _TOP), SOUTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("ROOM 202", (2.7, _TOP), SOUTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("KITCHEN", (6.5, _TOP), SOUTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("MEETING 203", (-4.2, _LOW), NORTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("COPY ROOM", (-0.6, _LOW), NORTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("STORAGE", (2.2, _LOW), NORTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
+    SignPlace("EXIT", (5.9, _LOW), NORTH, ROOM_LETTER_M, ROOM_SIGN_Z_M),
 )
 
 FURNITURE = (

@@ -111,7 +111,7 @@ def test_a_sign_is_painted_where_the_plan_says(office: World) -> None:
 
     board = sign(place.text, place.letter_m, 220.0, (0, 0, 0), (255, 255, 255))
     half_w, half_h = board.shape[1] / 440.0, board.shape[0] / 440.0
-    corners = np.array([(place.at[0] + dx * half_w, place.at[1] - 0.02, plan.SIGN_Z_M + dz * half_h) for dx, dz in ((-1, 1), (1, 1), (1, -1), (-1, -1))])
+    corners = np.array([(place.at[0] + dx * half_w, place.at[1] - 0.02, place.z_m + dz * half_h) for dx, dz in ((-1, 1), (1, 1), (1, -1), (-1, -1))])
     base = np.concatenate([pose.inverse().apply(corners[:, :2]), corners[:, 2:]], axis=1)
     pixels, seen = front.model.project(front.base_from_cam.inverse().apply(base))
     assert seen.all()
