@@ -58,10 +58,12 @@ class MappingConfig:
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     threads: int = 2
     min_registered: float = 0.8  # share of the keyframes below which the map warns
+    max_read_images: int = 260  # that the landmark extractor sees; of a longer tour every second, third … keyframe
 
     def __post_init__(self) -> None:
         require(1 <= self.threads <= 256, "threads", self.threads, "1 … 256")
         require(0.0 <= self.min_registered <= 1.0, "min_registered", self.min_registered, "in [0, 1]")
+        require(self.max_read_images >= 1, "max_read_images", self.max_read_images, "≥ 1")
 
 
 def build_map(
@@ -146,10 +148,12 @@ class _Build:
         extractor = self.extractor
         if extractor is None:
             return {}
-        path = self.work.path("detections", ".json", extractor.name)
+        stride = -(-len(self.key_views) // self.config.max_read_images)
+        views = [view for keyframe in self.keyframes[::stride] for view in keyframe.views]
+        path = self.work.path("detections", ".json", extractor.name, stride)
         return self.work.file(
             path,
-            lambda: detect_landmarks(self.key_views, self.work.images, extractor, self._count_reading),
+            lambda: detect_landmarks(views, self.work.images, extractor, self._count_reading),
             save_detections,
             load_detections,
         )

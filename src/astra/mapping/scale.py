@@ -26,6 +26,7 @@ class ScaleConfig:
 
     window_m: float = 2.5
     min_windows: int = 5
+    odometry_sigma: float = 0.008  # relative, that no averaging removes: wheel radius, tyre wear, systematic slip
     max_scale_sigma: float = 0.02  # relative; above it the scale is called uncertain
     max_planarity_m: float = 0.06  # RMS of base positions from the floor plane
     max_inconsistency: float = 0.10  # of a window's length that SfM and odometry may differ by
@@ -34,6 +35,7 @@ class ScaleConfig:
     def __post_init__(self) -> None:
         require(0.2 <= self.window_m <= 50.0, "window_m", self.window_m, "0.2 … 50")
         require(self.min_windows >= 1, "min_windows", self.min_windows, "≥ 1")
+        require(0.0 <= self.odometry_sigma < 1.0, "odometry_sigma", self.odometry_sigma, "in [0, 1)")
         require(0.0 < self.max_scale_sigma < 1.0, "max_scale_sigma", self.max_scale_sigma, "in (0, 1)")
         require(self.max_planarity_m > 0.0, "max_planarity_m", self.max_planarity_m, "> 0")
         require(0.0 < self.max_inconsistency < 1.0, "max_inconsistency", self.max_inconsistency, "in (0, 1)")
@@ -86,7 +88,7 @@ def estimate_scale(
     config = config or ScaleConfig()
     motions = _motions(fragment, keyframes, rigs, config)
     if len(motions.keyframes) >= config.min_windows and np.linalg.norm(motions.odometry, axis=1).max() > 0.2 * config.window_m:
-        return _scale_from_odometry(motions)
+        return _scale_from_odometry(motions, config)
     if math.isfinite(fragment.unit_m):
         return ScaleEstimate(fragment.unit_m, math.nan, "rig")
     # Unknown: units are chosen so that the median point lies two units from the camera that sees it, and the map says so.
@@ -225,7 +227,7 @@ def _motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequenc
     return _Motions(pairs, np.array(in_odometry).reshape(-1, 3), np.array(in_sfm).reshape(-1, 3), np.array(turn_errors))
 
 
-def _scale_from_odometry(motions: _Motions) -> ScaleEstimate:
+def _scale_from_odometry(motions: _Motions, config: ScaleConfig) -> ScaleEstimate:
     """Median of the windows' ratios of displacement, weighted by displacement so that turns on the spot do not count."""
     in_odometry = np.linalg.norm(motions.odometry, axis=1)
     in_sfm = np.linalg.norm(motions.sfm, axis=1)
@@ -239,7 +241,7 @@ def _scale_from_odometry(motions: _Motions) -> ScaleEstimate:
         scale = float((robust * ratio).sum() / robust.sum())
     spread = 1.4826 * float(np.median(np.abs(ratio - scale))) / scale
     overlap = 4.0  # neighbouring windows share most of their path
-    return ScaleEstimate(scale, spread / math.sqrt(max(len(ratio) / overlap, 1.0)), "odometry")
+    return ScaleEstimate(scale, math.hypot(spread / math.sqrt(max(len(ratio) / overlap, 1.0)), config.odometry_sigma), "odometry")
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
