@@ -230,7 +230,7 @@ def test_the_controllers_paths_preempt_each_other_as_nav2s_do(bench: Bench) -> N
     assert bench.truth[-1][2] >= speeds_before - 0.1  # no stop in between
     status, result = bench.result(second, 20.0)
     assert (status, result.error_code) == (GoalStatus.STATUS_SUCCEEDED, 0)
-    assert bench.result(bench.send(bench.follow, bench.path_to((0.15, 0.0))), 2.0)[0] == GoalStatus.STATUS_SUCCEEDED
+    assert bench.result(bench.send(bench.follow, bench.path_to((0.1, 0.0))), 2.0)[0] == GoalStatus.STATUS_SUCCEEDED
 
 
 @pytest.mark.parametrize(

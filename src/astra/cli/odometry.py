@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     sensors = _sensors(args.sensors)
     config = load_config(OdometryConfig, args.config)
-    drive = open_drive(args.drive)
+    drive = open_drive(args.drive, need_cameras=False)
     wheel = drive.wheel()
     if not len(wheel):
         raise BadInputError(f"{args.drive} holds no wheel odometry")
@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
         print("no IMU in this drive: the heading comes from the wheels alone")
     trajectory = integrate(wheel, imu, config)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    trajectory.save_tum(args.out)
+    unfinished = args.out.with_name(f".{args.out.name}.tmp")
+    trajectory.save_tum(unfinished)
+    unfinished.replace(args.out)
     summary = {
         "poses": len(trajectory.stamps_ns),
         "length_m": round(trajectory.length_m(), 3),
@@ -52,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
         "sensors": ["imu", "wheel"] if len(imu) else ["wheel"],
         "out": str(args.out),
     }
-    print(
-        json.dumps(summary) if args.json else f"{summary['poses']} poses, {summary['length_m']} m in {summary['duration_s']} s → {args.out}"
-    )
+    print(json.dumps(summary) if args.json else f"{summary['poses']} poses, {summary['length_m']} m in {summary['duration_s']} s → {args.out}")
     return 0
 
 

@@ -27,12 +27,15 @@ class Drive:
         path: the bag's folder, or its .mcap/.db3/.bag file.
         topics: which topics to read; discovered by type if None.
         camera: intrinsics for a recording of one camera without camera_info.
+        need_cameras: False for recordings of wheels and IMU alone.
 
     Raises:
         BadInputError: not a bag, a truncated bag, no camera topic, or no camera_info.
     """
 
-    def __init__(self, path: Path, topics: TopicMap | None = None, camera: CameraModel | None = None) -> None:
+    def __init__(
+        self, path: Path, topics: TopicMap | None = None, camera: CameraModel | None = None, *, need_cameras: bool = True
+    ) -> None:
         if not path.exists():
             raise BadInputError(f"{path} does not exist")
         self.path = path
@@ -40,7 +43,7 @@ class Drive:
         self._camera = camera
         with self._open() as reader:
             kinds = {topic: info.msgtype for topic, info in reader.topics.items() if info.msgtype}
-            self.topics = topics or discover_topics(kinds, str(path))
+            self.topics = topics or discover_topics(kinds, str(path), need_cameras=need_cameras)
             self.duration_s = seconds(max(int(reader.duration), 0))
 
     @functools.cached_property
@@ -156,9 +159,9 @@ class Drive:
         return found
 
 
-def open_drive(path: Path, topics: TopicMap | None = None) -> Drive:
+def open_drive(path: Path, topics: TopicMap | None = None, *, need_cameras: bool = True) -> Drive:
     """Open a recorded drive; see `Drive`."""
-    return Drive(path, topics)
+    return Drive(path, topics, need_cameras=need_cameras)
 
 
 def decode_image(message: Any, where: str) -> UInt8Array:

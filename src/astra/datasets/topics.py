@@ -29,12 +29,13 @@ class TopicMap:
     scan: str = ""
 
 
-def discover_topics(types: Mapping[str, str], source: str) -> TopicMap:
+def discover_topics(types: Mapping[str, str], source: str, *, need_cameras: bool = True) -> TopicMap:
     """Find cameras, IMU, wheel odometry and scan by message type; truth is never chosen.
 
     Args:
         types: topic → message type.
         source: the recording's name, for errors.
+        need_cameras: whether a recording without cameras is of no use.
 
     Raises:
         BadInputError: no camera topic, or two topics that could both be the wheel odometry.
@@ -47,7 +48,7 @@ def discover_topics(types: Mapping[str, str], source: str) -> TopicMap:
             continue  # the same camera, raw and compressed
         info = f"{base}/camera_info"
         cameras.append(CameraTopics(name, topic, info if types.get(info) == "sensor_msgs/msg/CameraInfo" else None))
-    if not cameras:
+    if need_cameras and not cameras:
         raise BadInputError(f"{source} has no camera topic (sensor_msgs/Image or CompressedImage); it has: {', '.join(sorted(types)) or 'nothing'}")
     return TopicMap(
         tuple(cameras), _only(types, "sensor_msgs/msg/Imu", "imu", source), _only(types, "nav_msgs/msg/Odometry", "wheel", source),

@@ -28,7 +28,7 @@ class GateConfig:
     angular_braking: float = 1.5  # rad/s²
     latency: float = 0.15  # s from scan to wheels
     margin: float = 0.01  # m that must stay free when stopped
-    scan_timeout: float = 0.35
+    scan_timeout: float = 0.4
     odometry_timeout: float = 0.25
     path_timeout: float = 3.0
     require_scan: bool = True  # False: a robot without lidar is gated by ages alone

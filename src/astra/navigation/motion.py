@@ -36,7 +36,7 @@ class MotionConfig:
     movement_time_allowance: float = 10.0  # s within which the robot must move …
     required_movement_radius: float = 0.25  # … this far [m]
     required_movement_angle: float = 0.5  # … or turn this far [rad]
-    xy_goal_tolerance: float = 0.25  # m
+    xy_goal_tolerance: float = 0.15  # m; tighter than Nav2's stock 0.25, so that what localization adds still fits
     yaw_goal_tolerance: float = 0.25  # rad
     spin_speed: float = 0.9  # rad/s
     spin_min_speed: float = 0.15

@@ -46,11 +46,11 @@ def follow(length_m: float = 3.0, **config: float) -> FollowPathMotion:
 def test_a_free_path_succeeds_within_the_tolerance() -> None:
     end, pose, _ = run(follow())
     assert end is MotionEnd.SUCCEEDED
-    assert abs(pose.x - 3.0) <= 0.25
+    assert abs(pose.x - 3.0) <= 0.15
 
 
 def test_a_path_within_the_tolerance_succeeds_at_once_as_nav2_does() -> None:
-    assert run(follow(0.2))[::2] == (MotionEnd.SUCCEEDED, 0.0)
+    assert run(follow(0.12))[::2] == (MotionEnd.SUCCEEDED, 0.0)
 
 
 def test_a_blocked_path_is_given_up_after_its_patience() -> None:
