@@ -75,7 +75,7 @@ class AstraLifecycleNode(LifecycleNode):
 
     def create_subscription(self, msg_type: Any, topic: str, callback: Callable[[Any], None], qos_profile: Any, **kwargs: Any) -> Any:
         """As rclpy's, but /clock is read when somebody asks for the time: a hundred wake-ups a second cost a light node more than its work."""
-        if msg_type is not Clock:
+        if msg_type is not Clock or kwargs.get("raw"):  # a recorder's bytes are nobody's time
             return super().create_subscription(msg_type, topic, callback, qos_profile, **kwargs)
         self._time = super().create_subscription(msg_type, topic, callback, qos_profile, **{**kwargs, "callback_group": NeverReady()})
         return self._time

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from astra.core.config import require
@@ -15,6 +14,7 @@ from astra.core.errors import ConfigError
 from astra.core.types import nanoseconds
 from astra.ros import node, params
 from astra.ros.bag import BagWriter
+from astra.ros.polled import NeverReady
 
 DISCOVERY_PERIOD_S = 0.5
 DRAIN_PERIOD_S = 0.02
@@ -31,24 +31,6 @@ class RecorderConfig:
 
     def __post_init__(self) -> None:
         require(self.image_rate_hz >= 0.0, "image_rate_hz", self.image_rate_hz, "≥ 0")
-
-
-class _Polled(CallbackGroup):
-    """Keeps the executor from waiting on subscriptions.
-
-    rclpy builds its wait set anew for every message, over all subscriptions: with everything subscribed that costs half a core.
-    """
-
-    def can_execute(self, entity: Any) -> bool:
-        """Never."""
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        """Never."""
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        """Nothing began."""
 
 
 @dataclass(slots=True)
@@ -76,10 +58,10 @@ class Recorder(node.AstraLifecycleNode):
         self._bag = BagWriter(Path(self._config.out))
         self._topics: dict[str, _Topic | None] = {}
         self._subscriptions_kept: list[Any] = []
-        self._group = _Polled()
+        self._group = NeverReady()
         self._count = 0
         self._began = False
-        self._timers = [
+        self._periodic = [
             self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=self.steady),
             self.create_timer(DRAIN_PERIOD_S, self._drain, clock=self.steady),
         ]
@@ -98,7 +80,7 @@ class Recorder(node.AstraLifecycleNode):
         """Close the bag; from then on it is complete."""
         if self._bag is None:
             return
-        for timer in self._timers:
+        for timer in self._periodic:
             self.destroy_timer(timer)
         for subscription in self._subscriptions_kept:
             self.destroy_subscription(subscription)
