@@ -182,9 +182,7 @@ class ClassicalPlanner:
         """Candidate polylines (N, 2) at `step_m`, best first: smoothed, shortened, and the bare search path."""
         grid = attempt.grid
         cells = result.path_to(*cell)
-        centres = np.stack(
-            [grid.origin_x + (cells[:, 1] + 0.5) * grid.resolution_m, grid.origin_y + (cells[:, 0] + 0.5) * grid.resolution_m], axis=1
-        )
+        centres = np.stack([grid.origin_x + (cells[:, 1] + 0.5) * grid.resolution_m, grid.origin_y + (cells[:, 0] + 0.5) * grid.resolution_m], axis=1)
         raw = np.concatenate([attempt.start[None], centres[1:-1], target[None]])
         vertices = raw[_thin(len(raw), 2)]
         links, costs = self._links(attempt, vertices)
@@ -232,9 +230,7 @@ class ClassicalPlanner:
         angles = start.yaw + np.linspace(0.0, turn, max(2, math.ceil(abs(turn) / 0.1) + 1))
         turning = np.stack([np.full_like(angles, start.x), np.full_like(angles, start.y), angles], axis=1)
         checked = np.concatenate([turning, densify(poses)])
-        clearance = self.footprint.clearance_along(
-            checked, _within(points, checked, self.footprint.circumscribed_m + self.config.comfort_m)
-        )
+        clearance = self.footprint.clearance_along(checked, _within(points, checked, self.footprint.circumscribed_m + self.config.comfort_m))
         away = np.hypot(checked[:, 0] - start.x, checked[:, 1] - start.y)
         needed = np.minimum(0.5 * self.config.margin_m, 0.9 * start_clearance + 0.2 * away)
         if np.any(clearance < needed):

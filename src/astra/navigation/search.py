@@ -58,9 +58,7 @@ class GridGraph:
         flat = cost.ravel()
         weights = self._half_length * (flat[self._row] + flat[self._column])
         graph = csr_matrix((weights, self._column, self._starts), shape=(height * width, height * width))
-        total, predecessors = dijkstra(
-            graph, indices=start[0] * width + start[1], return_predecessors=True, limit=min(limit, 0.4 * BLOCKED)
-        )
+        total, predecessors = dijkstra(graph, indices=start[0] * width + start[1], return_predecessors=True, limit=min(limit, 0.4 * BLOCKED))
         return SearchResult(total.reshape(height, width), predecessors)
 
 
