@@ -147,6 +147,7 @@ class MapOdomEstimator:
         self._was_tracking = False
         self._rivals: list[PoseFix] = []
         self._newest = None
+        self._state: TrackState | None = None  # as judged last; none: something changed since
 
     @property
     def map_from_odom(self) -> Pose2 | None:
@@ -157,7 +158,12 @@ class MapOdomEstimator:
 
     @property
     def state(self) -> TrackState:
-        """Lost, tentative or tracking, at the newest odometry."""
+        """Lost, tentative or tracking, at the newest odometry told by `advance`."""
+        if self._state is None:
+            self._state = self._judge()
+        return self._state
+
+    def _judge(self) -> TrackState:
         if self._belief is None:
             return TrackState.LOST
         newest = self._newest or self._belief.odometry
@@ -172,7 +178,7 @@ class MapOdomEstimator:
 
     def advance(self, odometry: OdometryPoint) -> None:
         """Tell the newest odometry, which `state` and the age of fixes are judged by."""
-        self._newest = odometry
+        self._newest, self._state = odometry, None
 
     def estimate_at(self, odometry: OdometryPoint) -> Estimate | None:
         """map_from_base at an odometry point; None while there is no estimate."""
@@ -180,7 +186,7 @@ class MapOdomEstimator:
 
     def set_prior(self, estimate: Estimate, odometry: OdometryPoint) -> None:
         """Take a person's guess: published as it is, but tentative until a fix agrees."""
-        self._belief = _Belief(odometry, estimate)
+        self._belief, self._state = _Belief(odometry, estimate), None
         self._tentative = True
         self._rivals = []
 
@@ -251,7 +257,7 @@ class MapOdomEstimator:
         belief = _as_belief(fixes[0]) if prior is None else _Belief(fixes[0].odometry, _corrected(prior, fixes[0]))
         for fix in fixes[1:]:
             belief = _Belief(fix.odometry, _corrected(self._carried(belief, fix.odometry), fix))
-        self._belief = _Belief(belief.odometry, self._floored(belief.estimate))
+        self._belief, self._state = _Belief(belief.odometry, self._floored(belief.estimate)), None
         self._rivals, self._tentative, self._was_tracking = [], False, True
         after = self._belief.estimate.map_from_base
         if before is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -81,20 +82,19 @@ class GlobalInputs:
         self.counts: Counter[str] = Counter()
         self._models: dict[str, CameraModel] = {}
         self._bad_info: dict[str, str] = {}
+        self._info_subscriptions: dict[str, Any] = {}
         self._bad_image: dict[str, str] = {}
         self._newest_clock_ns = 0
         self._jumps = self._restarts = self._broken = 0
         self.subscriptions = [node.create_subscription(Odometry, "odom", self._odometry, qos.SENSOR)]
         for name in config.camera_names:
             kind, suffix = (CompressedImage, "image_raw/compressed") if config.compressed else (Image, "image_raw")
-            self.subscriptions += [
-                node.create_subscription(kind, f"{name}/{suffix}", lambda m, name=name: self._image(name, m), qos.SENSOR),
-                node.create_subscription(CameraInfo, f"{name}/camera_info", lambda m, name=name: self._info(name, m), qos.SENSOR),
-            ]
+            self.subscriptions.append(node.create_subscription(kind, f"{name}/{suffix}", functools.partial(self._image, name), qos.SENSOR))
+            self._ask_for_info(name)
 
     def close(self) -> None:
         """End all subscriptions."""
-        for subscription in self.subscriptions:
+        for subscription in [*self.subscriptions, *self._info_subscriptions.values()]:
             self._node.destroy_subscription(subscription)
 
     def forget(self) -> None:
@@ -152,6 +152,8 @@ class GlobalInputs:
     def check(self) -> None:
         """Look at clocks and silences, and put what is wrong into the diagnostics; called by a timer."""
         now_ns = self._node.now_ns()
+        for name in tuple(self._bad_image):
+            self._ask_for_info(name)
         if now_ns < self._newest_clock_ns - round(self.config.clock_jump_s * 1e9):
             self._jump(f"ROS time went back by {seconds(self._newest_clock_ns - now_ns):.2f} s")
         self._newest_clock_ns = now_ns
@@ -167,7 +169,7 @@ class GlobalInputs:
         uncalibrated = [n for n in self.sync.names if n not in self._models and n not in silent]
         problems = [f"silent: {', '.join(silent)}"] if silent else []
         problems += [f"no camera_info: {', '.join(uncalibrated)}"] if uncalibrated else []
-        problems += [f"{name}: {why}" for name, why in sorted({**self._bad_info, **self._bad_image}.items())]
+        problems += [f"{name}: {why}" for name, why in sorted((self._bad_info | self._bad_image).items())]
         unplaced = self.counts["images without transform"]
         problems += [f"no transform from {self.config.base_frame} to a camera's frame"] if unplaced and not problems else []
         usable = len(self.sync.names) - len(set(silent) | set(uncalibrated) | set(self._bad_info) | set(self._bad_image))
@@ -185,15 +187,23 @@ class GlobalInputs:
     def _image(self, name: str, message: Any) -> None:
         self.sync.add(name, ns_from_stamp(message.header.stamp), message, self._node.now_ns())
 
+    def _ask_for_info(self, name: str) -> None:
+        """Listen for a calibration; it comes with every image and changes with none, so that one is enough until an image does not fit it."""
+        if name not in self._info_subscriptions:
+            topic = f"{name}/camera_info"
+            self._info_subscriptions[name] = self._node.create_subscription(CameraInfo, topic, functools.partial(self._info, name), qos.SENSOR)
+
     def _info(self, name: str, message: Any) -> None:
         try:
             self._models[name] = model_from_camera_info(message)
         except BadInputError as error:
             self._bad_info[name] = str(error)
-            self._models.pop(name, None)
             self.counts["camera_info of no use"] += 1
-        else:
-            self._bad_info.pop(name, None)
+            return
+        self._bad_info.pop(name, None)
+        subscription = self._info_subscriptions.pop(name, None)
+        if subscription is not None:
+            self._node.destroy_subscription(subscription)
 
     def _odometry(self, message: Any) -> None:
         stamp_ns, newest = ns_from_stamp(message.header.stamp), self.track.newest

@@ -89,10 +89,10 @@ class AstraGlobal(AstraLifecycleNode):
         """Begin to localize and to publish."""
         self._clocks = [
             self.create_timer(CHECK_PERIOD_S, self._tick, clock=self.steady),
-            self.create_timer(1.0 / self.config.pose_rate_hz, self._publish_pose, clock=self.steady),
+            self.create_timer(1.0 / self.config.pose_rate_hz, self._publish_pose),
         ]
         if self.config.publish_tf:
-            self._clocks.append(self.create_timer(1.0 / self.config.tf_rate_hz, self._publish_transform, clock=self.steady))
+            self._clocks.append(self.create_timer(1.0 / self.config.tf_rate_hz, self._publish_transform))
 
     def on_stop(self) -> None:
         """Cease to localize and to publish."""
@@ -122,7 +122,7 @@ class AstraGlobal(AstraLifecycleNode):
         if self.inputs.track.newest is not None:
             self._estimator.advance(self.inputs.track.newest)
         self._report()
-        if self.engine is None or self._pending or self.steady_ns() - self._started_ns < self._period_s() * 1e9:
+        if self.engine is None or self._pending or 0 <= self.now_ns() - self._started_ns < self._period_s() * 1e9:
             return
         self.localize_now(lambda result: None, lambda error: None)
 
@@ -145,7 +145,7 @@ class AstraGlobal(AstraLifecycleNode):
             return None
         stamp_ns, raw = found
         near = self._believed_at(stamp_ns)
-        self._started_ns = self.steady_ns()
+        self._started_ns = self.now_ns()
 
         def done(answer: Answer) -> None:
             self._pending = False
