@@ -11,12 +11,12 @@ from pathlib import Path
 from astra.core.errors import BadInputError
 
 EXAMPLES = """examples:
-  astra sim world --out worlds/office --seed 0
+  astra sim world --kind office --seed 0 --out worlds/office
   astra sim record worlds/office --out drives/office
   astra sim run worlds/office --map maps/office --mission "find the resting area" --start random --out out/run1
 """
 WORLD_EXAMPLES = """examples:
-  astra sim world --out worlds/office --seed 0
+  astra sim world --kind office --seed 0 --out worlds/office
   astra sim world --out worlds/other --seed 7 --overview other.png
 """
 RECORD_EXAMPLES = """examples:
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="sim_command", metavar="COMMAND", required=True)
     raw = argparse.RawDescriptionHelpFormatter
     world = commands.add_parser("world", help="generate a furnished office", epilog=WORLD_EXAMPLES, formatter_class=raw)
+    world.add_argument("--kind", choices=["office"], default="office", help="what to build (default: %(default)s, the one kind so far)")
     world.add_argument("--out", type=Path, required=True, help="folder to write; must not exist or be empty")
     world.add_argument("--seed", type=int, default=0, help="colours, textures, posters and small displacements (default: 0)")
     world.add_argument("--overview", type=Path, help="also write a picture from above to this PNG")
