@@ -1,0 +1,136 @@
+"""Edges are where the tour drove, or where it could have."""
+
+import math
+
+import numpy as np
+import pytest
+
+from astra.core.types import LaserScan
+from astra.geometry import BODY_FROM_OPTICAL, Pose2, Pose3, Trajectory
+from astra.mapping.graph import GraphConfig, build_edges, position_sigmas
+from astra.mapping.keyframes import Keyframe, KeyView
+from astra.mapping.occupancy import OccupancyConfig, build_occupancy
+from astra.mapping.scale import MetricFragment, ScaleEstimate
+from astra.mapping.sfm import SfmFragment
+from astra.topomap import EdgeKind, Node
+
+# A hairpin: out along y = 0, back along y = 0.8.
+POSES = [Pose2(0.5 * k, 0.0, 0.0) for k in range(6)] + [Pose2(2.5 - 0.5 * k, 0.8, math.pi) for k in range(6)]
+
+
+def nodes_of(poses, fragment=lambda k: 0, skip=()):
+    return {k: Node(k, k, Pose3.from_pose2(p), (), (), fragment(k)) for k, p in enumerate(poses) if k not in skip}
+
+
+def keyframes_of(poses, tour=lambda k: 0):
+    return [Keyframe(k, tour(k), (k + 1) * 10**9, p, ()) for k, p in enumerate(poses)]
+
+
+def wall_between(points):
+    """Scans of a wall along y = 0.4 as seen from the drive."""
+    scans = []
+    for k, pose in enumerate(points):
+        angles = -math.pi + math.pi / 180 * np.arange(360)
+        world = angles + pose.yaw
+        with np.errstate(divide="ignore"):
+            to_wall = (0.4 - pose.y) / np.sin(world)
+        x = pose.x + to_wall * np.cos(world)
+        ranges = np.where((to_wall > 0) & (np.abs(x - 1.2) < 3.0), to_wall, 3.0)
+        scans.append(LaserScan((k + 1) * 10**9, "lidar", ranges.astype(np.float32), -math.pi, math.pi / 180, 0.05, 10.0))
+    track = Trajectory(np.arange(1, len(points) + 1) * 10**9, np.array([(p.x, p.y, p.yaw) for p in points]))
+    return build_occupancy([(track, scans, {"lidar": Pose2()})], OccupancyConfig(driven_radius_m=0.1))
+
+
+def kinds(edges):
+    return {(e.a, e.b): e.kind for e in edges}
+
+
+ALL = {k: frozenset(range(100)) for k in range(len(POSES))}
+
+
+def test_consecutive_nodes_are_driven_edges_with_their_length():
+    edges = build_edges(nodes_of(POSES), keyframes_of(POSES), dict.fromkeys(range(12), frozenset()), None)
+    assert [(e.a, e.b) for e in edges] == [(k, k + 1) for k in range(11)]
+    assert all(e.kind is EdgeKind.DRIVEN for e in edges)
+    assert edges[0].length_m == pytest.approx(0.5) and edges[5].length_m == pytest.approx(0.8)
+    assert all(math.isnan(e.width_m) for e in edges)
+
+
+def test_a_wall_that_the_scans_saw_is_not_crossed():
+    edges = build_edges(nodes_of(POSES), keyframes_of(POSES), ALL, wall_between(POSES), GraphConfig(clearance_m=0.1))
+    across = [(a, b) for a, b in kinds(edges) if a < 6 <= b and (a, b) != (5, 6)]
+    assert across == []
+    along = [e for e in edges if e.b < 6]
+    assert all(0.4 < e.width_m < 1.1 for e in along if e.kind is EdgeKind.DRIVEN)
+
+
+def test_without_a_wall_near_nodes_that_share_points_are_joined():
+    points = [Pose2(p.x, p.y, p.yaw) for p in POSES]
+    free = [LaserScan((k + 1) * 10**9, "lidar", np.full(360, 2.9, np.float32), -math.pi, math.pi / 180, 0.05, 10.0) for k in range(12)]
+    track = Trajectory(np.arange(1, 13) * 10**9, np.array([(p.x, p.y, p.yaw) for p in points]))
+    grid = build_occupancy([(track, free, {"lidar": Pose2()})])
+    grid.log_odds[grid.occupied] = 0.0
+    edges = kinds(build_edges(nodes_of(POSES), keyframes_of(POSES), ALL, grid))
+    assert edges[0, 11] is EdgeKind.VISIBLE and edges[2, 9] is EdgeKind.VISIBLE
+    assert max(np.hypot(POSES[a].x - POSES[b].x, POSES[a].y - POSES[b].y) for a, b in edges) <= 1.5
+    few = ALL | {9: frozenset(range(3))}
+    assert (2, 9) not in kinds(build_edges(nodes_of(POSES), keyframes_of(POSES), few, grid))
+
+
+def test_without_scans_visible_edges_stay_near_the_drive():
+    edges = kinds(build_edges(nodes_of(POSES), keyframes_of(POSES), ALL, None))
+    assert (0, 11) not in edges  # 0.8 m apart, the middle is 0.4 m from where anything drove
+    assert (0, 2) in edges
+
+
+def test_fragments_and_tours_are_not_joined_by_succession():
+    edges = kinds(build_edges(nodes_of(POSES, lambda k: int(k >= 6)), keyframes_of(POSES), ALL, None))
+    assert (5, 6) not in edges and not any(a < 6 <= b for a, b in edges)
+    two_tours = kinds(build_edges(nodes_of(POSES), keyframes_of(POSES, lambda k: int(k >= 6)), dict.fromkeys(range(12), frozenset()), None))
+    assert (5, 6) not in two_tours
+
+
+def test_a_long_gap_is_bridged_only_by_known_free_space():
+    skip = (1, 2, 3, 4, 5, 6, 7, 8)
+    far = [Pose2(1.0 * k, 0.0, 0.0) for k in range(12)]
+    nothing = dict.fromkeys(range(12), frozenset())
+    assert build_edges(nodes_of(far, skip=skip), keyframes_of(far), nothing, None)[0].a == 9
+    track = Trajectory(np.arange(1, 13) * 10**9, np.array([(p.x, p.y, p.yaw) for p in far]))
+    free = [LaserScan((k + 1) * 10**9, "lidar", np.full(360, 2.9, np.float32), -math.pi, math.pi / 180, 0.05, 10.0) for k in range(12)]
+    grid = build_occupancy([(track, free, {"lidar": Pose2()})])
+    grid.log_odds[grid.occupied] = 0.0
+    assert (0, 9) in kinds(build_edges(nodes_of(far, skip=skip), keyframes_of(far), nothing, grid))
+
+
+def sigma_with(points, noise_px=1.0, scale_sigma=0.0, x=0.0):
+    base = Pose3.from_pose2(Pose2(x, 0.0, 0.0))
+    cam = base @ BODY_FROM_OPTICAL
+    sfm = SfmFragment({}, {}, points, np.full(len(points), noise_px), {0: np.arange(len(points))}, {}, math.nan, None)
+    fragment = MetricFragment(sfm, ScaleEstimate(1.0, scale_sigma, "odometry"), Pose3(), {0: base}, {0: cam}, points, 0.0)
+    return position_sigmas(fragment, [Keyframe(0, 0, 0, None, (KeyView(0, "front", ""),))], 112.0)[0]
+
+
+def test_sigma_falls_with_points_and_grows_with_noise_and_distance():
+    rng = np.random.default_rng(0)
+    points = np.column_stack([rng.uniform(2, 5, 400), rng.uniform(-2, 2, 400), rng.uniform(-1, 1, 400)])
+    many, few = sigma_with(points), sigma_with(points[:100])
+    assert few / many == pytest.approx(2.0, rel=0.3)
+    assert sigma_with(points, noise_px=3.0) / many == pytest.approx(3.0, rel=0.01)
+    assert sigma_with(points + [10.0, 0, 0], scale_sigma=0.02, x=10.0) == pytest.approx(0.2, rel=0.01)
+
+
+def test_sigma_is_what_repeated_resections_scatter_by():
+    """Monte Carlo: solve the camera's position again and again from noisy pixels."""
+    import cv2
+
+    rng = np.random.default_rng(1)
+    points = np.column_stack([rng.uniform(2, 5, 60), rng.uniform(-2, 2, 60), rng.uniform(-1, 1, 60)])
+    in_cam = BODY_FROM_OPTICAL.inverse().apply(points)
+    matrix = np.array([[112.0, 0, 112], [0, 112.0, 80], [0, 0, 1]])
+    pixels = (in_cam[:, :2] / in_cam[:, 2:]) * 112.0 + [112, 80]
+    centres = []
+    for _ in range(300):
+        noisy = pixels + rng.normal(size=pixels.shape)
+        _, rvec, tvec = cv2.solvePnP(in_cam, noisy, matrix, None, np.zeros(3), np.zeros(3), True, cv2.SOLVEPNP_ITERATIVE)
+        centres.append(-cv2.Rodrigues(rvec)[0].T @ tvec.ravel())
+    assert sigma_with(points) == pytest.approx(np.sqrt(np.mean(np.var(centres, axis=0))), rel=0.15)
