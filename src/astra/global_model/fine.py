@@ -14,6 +14,7 @@ import numpy as np
 from astra.core.config import require
 from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from astra.geometry import Pose3
+from astra.global_model.colmap import import_pycolmap
 from astra.global_model.types import QueryView
 
 
@@ -184,8 +185,7 @@ def _ideal_pixels(views: Sequence[QueryView], matches: Correspondences) -> Float
 
 
 def _ransac(views: Sequence[QueryView], matches: Correspondences, ideal: FloatArray, config: FineConfig) -> tuple[Pose3, BoolArray] | None:
-    import pycolmap
-
+    pycolmap = import_pycolmap()
     used = np.unique(matches.view)
     cameras = [_colmap_camera(views[int(i)]) for i in used]
     options = pycolmap.RANSACOptions()
@@ -212,10 +212,8 @@ def _ransac(views: Sequence[QueryView], matches: Correspondences, ideal: FloatAr
 
 
 def _colmap_camera(view: QueryView) -> Any:
-    import pycolmap
-
     m = view.model
-    return pycolmap.Camera(model="PINHOLE", width=m.width, height=m.height, params=[m.fx, m.fy, m.cx + 0.5, m.cy + 0.5])
+    return import_pycolmap().Camera(model="PINHOLE", width=m.width, height=m.height, params=[m.fx, m.fy, m.cx + 0.5, m.cy + 0.5])
 
 
 def _rigid3d(pycolmap: Any, pose: Pose3) -> Any:
