@@ -1,23 +1,21 @@
 """Stage 7b: which detections are the same thing. Rays and depths decide first, texts second, and the majority names the result.
 
 A detection is a ray; SfM points inside its polygon give its depth where there are some. Detections with a depth are clustered, the others
-join the cluster that their ray hits, and what is left meets by triangulation.
+join the cluster that their ray hits, and what is left meets by triangulation. Signs cut by the image's border or hidden in part read as
+pieces: they add views to the whole sign and never become landmarks of their own beside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from astra.core.types import AnyArray, BoolArray, FloatArray
 from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvidence
-from astra.perception.text import normalise_text
+from astra.mapping.wording import letters, majority, part_similarity, similarity
 from astra.topomap.types import Landmark
 
 
@@ -57,14 +55,23 @@ class _Fix:
 def associate(evidence: Sequence[ViewEvidence], config: LandmarkConfig | None = None) -> list[Landmark]:
     """Landmarks from all views' detections, ids from 0 in the order of their first view; they list the views that detected them."""
     config = config or LandmarkConfig()
-    sightings = [sight(d, view, config) for view in evidence for d in view.detections]
-    clusters = _clusters_with_depth([s for s in sightings if math.isfinite(s.depth_m)], config)
-    rest = _join_by_ray(clusters, [s for s in sightings if not math.isfinite(s.depth_m)], config)
+    whole = [sight(d, view, config) for view in evidence for d in view.detections if not is_cut(d, view)]
+    pieces = [sight(d, view, config) for view in evidence for d in view.detections if is_cut(d, view)]
+    clusters = _clusters_with_depth([s for s in whole if math.isfinite(s.depth_m)], config)
+    rest = _join_by_ray(clusters, [s for s in whole if not math.isfinite(s.depth_m)], config)
     clusters += _clusters_of_rays(rest, config)
     landmarks = [m for m in (_landmark(c, config) for c in clusters) if m is not None]
     landmarks = _without_doubles(landmarks, config)
+    landmarks = [_with_pieces(m, pieces, config) for m in landmarks]
     landmarks.sort(key=lambda m: (m.view_ids[0], m.label))
     return [_renumbered(m, i) for i, m in enumerate(landmarks)]
+
+
+def is_cut(detection: LandmarkDetection, view: ViewEvidence) -> bool:
+    """Whether the image's border may hide a part of the thing."""
+    low, high = np.asarray(detection.polygon).min(axis=0), np.asarray(detection.polygon).max(axis=0)
+    margin = max(2.0, 0.3 * float(high[1] - low[1]))
+    return bool(low.min() < margin or high[0] > view.camera.width - 1 - margin or high[1] > view.camera.height - 1 - margin)
 
 
 def sight(detection: LandmarkDetection, view: ViewEvidence, config: LandmarkConfig) -> Sighting:
@@ -79,22 +86,6 @@ def sight(detection: LandmarkDetection, view: ViewEvidence, config: LandmarkConf
         depth = sigma = math.nan
     angle_sigma = config.pixel_sigma / view.camera.fx
     return Sighting(detection, view.view_id, view.node_id, view.map_from_cam.translation, in_map[0], in_map[1], in_map[2], depth, sigma, angle_sigma)
-
-
-def similarity(a: str, b: str) -> float:
-    """How alike two texts are, 0..1, without regard to case, punctuation and blanks; a text that holds the other counts nearly full."""
-    return _similarity(normalise_text(a).replace(" ", ""), normalise_text(b).replace(" ", ""))
-
-
-@lru_cache(maxsize=65536)
-def _similarity(p: str, q: str) -> float:
-    if not p or not q:
-        return float(p == q)
-    ratio = SequenceMatcher(None, p, q, autojunk=False).ratio()
-    short, long = sorted((p, q), key=len)
-    if len(short) >= 4 and short in long:
-        ratio = max(ratio, 0.8)
-    return ratio
 
 
 def triangulate(sightings: Sequence[Sighting]) -> _Fix:
@@ -200,36 +191,40 @@ def _join_by_ray(clusters: list[list[Sighting]], rays: list[Sighting], config: L
     return left
 
 
-def _clusters_of_rays(rays: list[Sighting], config: LandmarkConfig) -> list[list[Sighting]]:
+def _clusters_of_rays(rays: Sequence[Sighting], config: LandmarkConfig) -> list[list[Sighting]]:
     """Clusters of depthless sightings: the pair of rays that most others agree with opens one, until no pair is left."""
+    if len(rays) < 2:
+        return []
+    alike = np.array([[similarity(a.detection.label, b.detection.label) for b in rays] for a in rays]) >= config.min_similarity
+    alike &= np.equal.outer([s.detection.is_text for s in rays], [s.detection.is_text for s in rays])
+    origins, directions = np.array([s.origin for s in rays]), np.array([s.direction for s in rays])
+    nodes = np.array([s.node_id for s in rays])
+    parallax = np.arccos(np.clip(directions @ directions.T, -1.0, 1.0)) >= config.min_parallax_rad
+    first, second = np.nonzero(np.triu(alike & parallax & np.not_equal.outer(nodes, nodes)))
+    points = _midpoints(origins[first], directions[first], origins[second], directions[second])
+    along = np.einsum("pnk,nk->pn", points[:, None] - origins, directions)
+    miss = np.linalg.norm(points[:, None] - origins - along[..., None] * directions, axis=2)
+    sigma = np.array([s.angle_sigma for s in rays])
+    allowed = np.minimum(config.max_ray_miss_m, 0.05 + 3.0 * sigma * along)
+    support = (along > 0.1) & (along <= config.max_range_m) & (miss <= allowed) & alike[first]
+    support &= support[np.arange(len(first)), first][:, None] & support[np.arange(len(first)), second][:, None]
     clusters = []
-    pool = list(rays)
-    while len(pool) >= 2:
-        best: list[Sighting] = []
-        for i, a in enumerate(pool):
-            for b in pool[i + 1 :]:
-                supporters = _supporters(a, b, pool, config)
-                if len(supporters) > len(best):
-                    best = supporters
-        if len(best) < 2:
-            break
-        clusters.append(best)
-        pool = [s for s in pool if not any(s is o for o in best)]
+    while len(support) and int(support.sum(axis=1).max()) >= 2:
+        members = support[int(support.sum(axis=1).argmax())].copy()
+        clusters.append([s for s, taken in zip(rays, members) if taken])
+        support[members[first] | members[second]] = False
+        support[:, members] = False
     return clusters
 
 
-def _supporters(a: Sighting, b: Sighting, pool: Sequence[Sighting], config: LandmarkConfig) -> list[Sighting]:
-    if a.node_id == b.node_id or similarity(a.detection.label, b.detection.label) < config.min_similarity or a.detection.is_text != b.detection.is_text:
-        return []
-    if math.acos(float(np.clip(a.direction @ b.direction, -1.0, 1.0))) < config.min_parallax_rad:
-        return []
-    point = _ray_point((a, b), np.ones(2))
-    return [s for s in pool if similarity(s.detection.label, a.detection.label) >= config.min_similarity and _hits(s, point, config)]
-
-
-def _hits(s: Sighting, point: FloatArray, config: LandmarkConfig) -> bool:
-    along = float((point - s.origin) @ s.direction)
-    return 0.1 < along <= config.max_range_m and _miss(s, point) <= min(config.max_ray_miss_m, 0.05 + 3.0 * s.angle_sigma * along)
+def _midpoints(p: FloatArray, u: FloatArray, q: FloatArray, v: FloatArray) -> FloatArray:
+    """The points (P, 3) midway between the closest points of the lines p + s·u and q + t·v; all (P, 3), u and v of unit length."""
+    offset, cosine = q - p, (u * v).sum(axis=1)
+    determinant = np.maximum(1.0 - cosine**2, 1e-12)
+    along_u, along_v = (offset * u).sum(axis=1), (offset * v).sum(axis=1)
+    s, t = (along_u - cosine * along_v) / determinant, (cosine * along_u - along_v) / determinant
+    middle: FloatArray = 0.5 * (p + s[:, None] * u + q + t[:, None] * v)
+    return middle
 
 
 def _landmark(cluster: Sequence[Sighting], config: LandmarkConfig) -> Landmark | None:
@@ -241,34 +236,25 @@ def _landmark(cluster: Sequence[Sighting], config: LandmarkConfig) -> Landmark |
     best = max(kept, key=lambda s: s.detection.score, default=None)
     if best is None or not _is_sure(kept, best, config):
         return None
-    label = _majority([(s.detection.label, s.detection.score) for s in kept])
-    named = [s.detection for s in kept if normalise_text(s.detection.label) == normalise_text(label)]
+    label = majority([(s.detection.label, s.detection.score) for s in kept])
+    named = [s.detection for s in kept if letters(s.detection.label) == letters(label)]
     node_ids = tuple(sorted({s.node_id for s in kept}))
     view_ids = tuple(sorted({s.view_id for s in kept}))
     return Landmark(
-        id=0, label=label, is_text=best.detection.is_text, attributes=_majority([(d.attributes, d.score) for d in named]),
-        function=_majority([(d.function, d.score) for d in named]), position_map=fix.position, position_sigma_m=fix.sigma_m,
+        id=0, label=label, is_text=best.detection.is_text, attributes=majority([(d.attributes, d.score) for d in named]),
+        function=majority([(d.function, d.score) for d in named]), position_map=fix.position, position_sigma_m=fix.sigma_m,
         node_ids=node_ids, view_ids=view_ids, normal_map=_normal(kept, fix.position),
     )  # fmt: skip
 
 
 def _is_sure(kept: Sequence[Sighting], best: Sighting, config: LandmarkConfig) -> bool:
-    if len({s.node_id for s in kept}) >= config.min_observations:
+    characters = len(letters(best.detection.label))
+    nodes = len({s.node_id for s in kept})
+    if best.detection.is_text and characters < config.min_characters:  # short readings are mostly pieces or noise, yet WC is a sign
+        return nodes > config.min_observations and best.detection.score >= config.sure_score
+    if nodes >= config.min_observations:
         return True
-    characters = len(normalise_text(best.detection.label).replace(" ", ""))
     return best.detection.score >= config.sure_score and characters >= config.sure_characters and math.isfinite(best.depth_m)
-
-
-def _majority(votes: Sequence[tuple[str, float]]) -> str:
-    """The text with most score behind it, in its best scored spelling; blanks and case do not divide the votes."""
-    total: dict[str, float] = defaultdict(float)
-    spelling: dict[str, tuple[float, str]] = {}
-    for text, score in votes:
-        key = normalise_text(text)
-        # Letters missed at an image's border are commoner than letters made up: of equally frequent readings the longer wins.
-        total[key] += score * (1.0 + 0.02 * len(key))
-        spelling[key] = max(spelling.get(key, (0.0, "")), (score, text))
-    return spelling[max(total, key=lambda key: total[key])][1] if total else ""
 
 
 def _normal(sightings: Sequence[Sighting], position: FloatArray) -> FloatArray | None:
@@ -315,25 +301,47 @@ def _miss(s: Sighting, point: FloatArray) -> float:
 
 
 def _without_doubles(landmarks: list[Landmark], config: LandmarkConfig) -> list[Landmark]:
-    """Of landmarks that say the like at the like place keep the one that more views saw; its views are joined."""
+    """Of landmarks that read as one sign, or as a piece of it, keep the one that more views saw; its views are joined."""
     kept: list[Landmark] = []
-    for m in sorted(landmarks, key=lambda m: -len(m.view_ids)):
-        twin = next((k for k in kept if _is_double(k, m, config)), None)
+    for m in sorted(landmarks, key=lambda m: (-len(m.view_ids), -len(m.label))):
+        twin = next((i for i, k in enumerate(kept) if _is_double(k, m, config)), None)
         if twin is None:
             kept.append(m)
-            continue
-        nodes, views = tuple(sorted({*twin.node_ids, *m.node_ids})), tuple(sorted({*twin.view_ids, *m.view_ids}))
-        kept[kept.index(twin)] = _renumbered(twin, twin.id, nodes, views)
+        else:
+            kept[twin] = _with_views(kept[twin], m.node_ids, m.view_ids)
     return kept
 
 
-def _is_double(a: Landmark, b: Landmark, config: LandmarkConfig) -> bool:
-    distance = float(np.linalg.norm(a.position_map - b.position_map))
-    return a.is_text == b.is_text and distance < 2.0 * config.max_distance_m and similarity(a.label, b.label) >= max(0.75, config.min_similarity)
+def _is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:
+    distance = float(np.linalg.norm(strong.position_map - weak.position_map))
+    slack = 2.0 * math.hypot(strong.position_sigma_m, weak.position_sigma_m)
+    if strong.is_text != weak.is_text or distance > config.max_piece_m + slack:
+        return False
+    alike = similarity(strong.label, weak.label)
+    if alike >= 0.75 and distance < 2.0 * config.max_distance_m + slack:
+        return True
+    is_weak = 2 * len(weak.view_ids) <= len(strong.view_ids)
+    is_piece = part_similarity(weak.label, strong.label) >= config.min_piece_similarity
+    return is_weak and (is_piece or (alike >= 0.45 and distance < config.max_distance_m + slack))
 
 
-def _renumbered(m: Landmark, new_id: int, node_ids: tuple[int, ...] | None = None, view_ids: tuple[int, ...] | None = None) -> Landmark:
-    return Landmark(
-        new_id, m.label, m.is_text, m.attributes, m.function, m.position_map, m.position_sigma_m,
-        m.node_ids if node_ids is None else node_ids, m.view_ids if view_ids is None else view_ids, m.normal_map,
-    )  # fmt: skip
+def _with_pieces(landmark: Landmark, pieces: Sequence[Sighting], config: LandmarkConfig) -> Landmark:
+    """The landmark with the views in which a piece of it was read where it must lie."""
+    seen = []
+    for s in pieces:
+        along = float((landmark.position_map - s.origin) @ s.direction)
+        allowed = 0.5 * config.max_piece_m + 2.0 * s.angle_sigma * along
+        if s.detection.is_text == landmark.is_text and 0.1 < along <= config.max_range_m and _miss(s, landmark.position_map) <= allowed:
+            label = s.detection.label
+            if max(similarity(label, landmark.label), part_similarity(label, landmark.label)) >= config.min_piece_similarity:
+                seen.append(s)
+    return _with_views(landmark, [s.node_id for s in seen], [s.view_id for s in seen])
+
+
+def _with_views(landmark: Landmark, node_ids: Sequence[int], view_ids: Sequence[int]) -> Landmark:
+    nodes, views = tuple(sorted({*landmark.node_ids, *node_ids})), tuple(sorted({*landmark.view_ids, *view_ids}))
+    return replace(landmark, node_ids=nodes, view_ids=views)
+
+
+def _renumbered(landmark: Landmark, new_id: int) -> Landmark:
+    return replace(landmark, id=new_id)

@@ -68,9 +68,12 @@ class LandmarkConfig:
     min_observations: int = 2
     sure_score: float = 0.93  # a single detection this sure is kept if its depth is known
     sure_characters: int = 4
+    min_characters: int = 3  # shorter texts need a node more and the sure score
     min_similarity: float = 0.55  # of two texts at the same place, 0..1
     max_distance_m: float = 0.45  # between two detections of one thing, beyond their own uncertainty
     max_ray_miss_m: float = 0.25  # between a ray and the thing it is said to hit
+    max_piece_m: float = 1.0  # from a sign's centre to that of a part of it that was read alone
+    min_piece_similarity: float = 0.75  # of a part to the text it is a part of
     max_range_m: float = 9.0
     min_parallax_rad: float = 0.06  # between two rays that are to fix a position on their own
     pixel_sigma: float = 2.0  # of a detection's centre
@@ -79,6 +82,9 @@ class LandmarkConfig:
         require(self.min_observations >= 1, "min_observations", self.min_observations, "≥ 1")
         require(0.0 <= self.sure_score <= 1.0, "sure_score", self.sure_score, "in 0..1")
         require(self.sure_characters >= 1, "sure_characters", self.sure_characters, "≥ 1")
+        require(self.min_characters >= 1, "min_characters", self.min_characters, "≥ 1")
+        require(self.max_piece_m > 0.0, "max_piece_m", self.max_piece_m, "> 0")
+        require(0.0 < self.min_piece_similarity <= 1.0, "min_piece_similarity", self.min_piece_similarity, "in (0, 1]")
         require(0.0 < self.min_similarity <= 1.0, "min_similarity", self.min_similarity, "in (0, 1]")
         require(self.max_distance_m > 0.0, "max_distance_m", self.max_distance_m, "> 0")
         require(self.max_ray_miss_m > 0.0, "max_ray_miss_m", self.max_ray_miss_m, "> 0")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose3
-from astra.mapping.association import associate, similarity
+from astra.mapping.association import associate, is_cut
 from astra.mapping.landmarks import LandmarkDetection, ViewEvidence
+from astra.mapping.wording import majority, part_similarity, similarity
 
 CAMERA = CameraModel.from_fov(224, 160, math.radians(90.0))
 SIGN = np.array([3.0, 0.4, 1.4])  # faces -x; 0.4 m wide, 0.1 m high
@@ -78,7 +79,64 @@ def test_no_landmark_where_rays_do_not_meet():
     assert associate(views) == []
 
 
-@pytest.mark.parametrize(("a", "b", "low", "high"), [("Lounge", "LOUNGE!", 1.0, 1.0), ("EXIT", "KITCHEN", 0.0, 0.5), ("MEETING", "MEETING ROOM", 0.8, 1.0)])
-def test_similarity_ignores_case_and_knows_parts(a, b, low, high):
+def test_signs_cut_by_the_border_add_views_and_no_landmarks():
+    whole = [_view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("STORAGE", 0.9)]) for i in range(3)]
+    left_part = CORNERS.copy()
+    left_part[1:3, 1] = 0.0  # the right half lies outside the image
+    cut = []
+    for i, x in enumerate((1.9, 2.1, 2.3)):
+        pose = Pose3.from_rpy(0.0, 0.0, 0.7, (x, -0.3, 1.2)) @ BODY_FROM_OPTICAL
+        polygon, _ = CAMERA.project(pose.inverse().apply(left_part))
+        polygon[1:3, 0] = CAMERA.width - 1.5
+        found = (LandmarkDetection("STOR", True, 0.95, polygon),)
+        cut.append(ViewEvidence(40 + 4 * i, 10 + i, CAMERA, pose, np.zeros((0, 2), np.float32), np.zeros((0, 3)), found))
+    assert all(is_cut(v.detections[0], v) for v in cut) and not any(is_cut(v.detections[0], v) for v in whole)
+    assert associate(cut) == []
+    (landmark,) = associate(whole + cut)
+    assert landmark.label == "STORAGE"
+    np.testing.assert_allclose(landmark.position_map, SIGN, atol=0.02)
+
+
+def test_a_half_hidden_sign_is_a_piece_of_the_whole_one():
+    half = CORNERS.copy()
+    half[1:3, 1] = 0.4  # only its left half shows past a door frame
+    whole = [_view(4 * i, 0.15 * i, -1.2 + 0.4 * i, [("COPY ROOM", 0.9)]) for i in range(6)]
+    hidden = [_view(40 + 4 * i, 0.3 * i, 1.0 + 0.4 * i, [("COPY", 0.95)], corners=half) for i in range(3)]
+    (landmark,) = associate(whole + hidden)
+    assert landmark.label == "COPY ROOM" and set(landmark.view_ids) >= {40, 44, 48}
+
+
+def test_two_letters_need_more_evidence():
+    assert associate([_view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("ME", 0.9)]) for i in range(4)]) == []
+    (landmark,) = associate([_view(4 * i, 0.2 * i, -0.8 + 0.5 * i, [("WC", 0.97)]) for i in range(4)])
+    assert landmark.label == "WC"
+
+
+def test_many_detections_take_little_time():
+    import time
+
+    views = [_view(4 * i, 0.01 * i, -0.8 + 0.012 * i, [(f"SIGN {'ABCDEFGHIJ'[i % 10]}", 0.8)]) for i in range(200)]
+    start = time.process_time()
+    associate(views)
+    assert time.process_time() - start < 20.0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "low", "high"),
+    [("Lounge", "LOUNGE!", 1.0, 1.0), ("EXIT", "KITCHEN", 0.0, 0.5), ("ROOM 201", "ROOM 202", 0.0, 0.55), ("KITCHEN", "KITCHAN", 0.8, 0.99)],
+)
+def test_similarity_ignores_case_and_knows_numbers(a, b, low, high):
     assert low <= similarity(a, b) <= high
     assert similarity(a, b) == similarity(b, a)
+
+
+def test_pieces_are_known_by_their_wholes():
+    assert part_similarity("YROOM", "COPY ROOM") == 1.0 and part_similarity("KITO", "KITCHEN") >= 0.75
+    assert part_similarity("EXIT", "KITCHEN") < 0.6 and part_similarity("LOUNGE", "LOUNGE") == 0.0
+
+
+def test_majority_takes_the_best_spelling():
+    assert majority([("COPYROOM", 0.8), ("COPY ROOM", 0.8), ("COPY ROCM", 0.9), ("OPYROOM", 0.7)]) == "COPY ROOM"
+    assert majority([("COPYROOM", 0.8), ("COPYROOM", 0.8), ("COPYROOM", 0.8), ("COPY ROOM", 0.6), ("COPY ROOM", 0.7)]) == "COPY ROOM"
+    assert majority([("[EXIT]", 0.8), ("EXIT", 0.8), ("EXIT", 0.7)]) == "EXIT"
+    assert majority([]) == ""
