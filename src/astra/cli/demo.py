@@ -64,7 +64,10 @@ def instruction_of_seed(world: Path, seed: int) -> str:
 
     if seed == 0:
         return FIRST_INSTRUCTION
-    texts: list[str] = [entry.text for entry in load_world(world).truth.instructions if entry.answers]
+    truth = load_world(world).truth
+    if truth is None:
+        raise AstraError(f"{world} has lost its truth.yaml; remove the folder and start again")
+    texts = [entry.text for entry in truth.instructions if entry.answers]
     return texts[seed % len(texts)]
 
 

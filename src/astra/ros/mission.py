@@ -27,6 +27,8 @@ from astra.geometry import Pose2
 from astra.ros.environment import activate, reserve_domain
 from astra.ros.stack import SimOptions, StackOptions, describe
 from astra.ros.supervisor import Supervisor
+from astra.sim.world import WorldTruth, load_world
+from astra.topomap.io import load_map
 
 LOG = logging.getLogger(__name__)
 STATUS_NAMES = ("lost", "coarse", "localized")
@@ -194,19 +196,22 @@ def run_mission(request: MissionRequest, say: Callable[[str], None]) -> MissionR
         BadInputError: the world, the map or the start cannot be used; nothing was started then.
         AstraError: the stack did not come up.
     """
-    from astra.sim.world import load_world
-    from astra.topomap.io import load_map
-
     world, topomap = load_world(request.world), load_map(request.map)
-    answers = right_answers(world, request.instruction)
+    if world.truth is None:
+        raise BadInputError(f"{request.world} carries no truth, so nobody could judge a mission in it; use a world made by `astra sim world`")
+    truth = world.truth
+    answers = right_answers(truth, request.instruction)
     if request.start != "random":
         pose_of(request.start)
     out = fresh_dir(request.out)
     log, feedback = _drive(request, out, say)
-    world_from_map = world.truth.tour_start  # the map's origin is the tour's first base_link
-    result = judge(log, answers, world_from_map, _shortest(world, log, answers))
+    world_from_map = truth.tour_start  # the map's origin is the tour's first base_link
+    if answers is None:
+        say("the world's truth does not know this sentence: judged is only whether the robot reached the place it chose")
+        answers = chosen_goal(log, world_from_map)
+    result = judge(log, answers, world_from_map, _shortest(truth, log, answers))
     result.save(out / "result.json")
-    floor = FloorImage(np.where(world.truth.free, 235, 90).astype(np.uint8), world.truth.resolution_m, world.truth.origin_xy)
+    floor = FloorImage(np.where(truth.free, 235, 90).astype(np.uint8), truth.resolution_m, truth.origin_xy)
     say("writing the report")
     video = request.video and _video(out, log, floor, world_from_map)
     write_report(
@@ -274,8 +279,7 @@ def _mission_log(request: MissionRequest, seen: Observation, result: Any, restar
     )
 
 
-def _shortest(world: Any, log: MissionLog, answers: Sequence[GoalRegion]) -> float:
-    truth = world.truth
+def _shortest(truth: WorldTruth, log: MissionLog, answers: Sequence[GoalRegion]) -> float:
     start = (float(log.truth.poses[0, 0]), float(log.truth.poses[0, 1]))
     lengths = [shortest_path_m(truth.free, truth.resolution_m, truth.origin_xy, start, region.polygon, ROBOT_RADIUS_M) for region in answers]
     return min(lengths, default=math.nan)
@@ -295,17 +299,20 @@ def _video(out: Path, log: MissionLog, floor: FloorImage, world_from_map: Pose2)
     return write_video(out / "mission.mp4", drive.frames(), order, log, floor, world_from_map)
 
 
-def right_answers(world: Any, instruction: str) -> list[GoalRegion]:
-    """The regions that fulfil an instruction, by the world's truth; empty if none does.
-
-    Raises:
-        BadInputError: the world's truth does not know the instruction, so that nobody could judge the mission.
-    """
-    for entry in world.truth.instructions:
+def right_answers(truth: WorldTruth, instruction: str) -> list[GoalRegion] | None:
+    """The regions that fulfil an instruction, by the world's truth: empty if nothing does, None if the truth does not know the sentence."""
+    for entry in truth.instructions:
         if entry.text.casefold() == instruction.casefold():
-            areas = {area.name: area for area in world.truth.areas}
-            return [GoalRegion(name, np.asarray(areas[name].polygon, dtype=np.float64)) for name in entry.answers]
-    raise BadInputError(f"the world's truth holds no answer to {instruction!r}; it knows: {'; '.join(e.text for e in world.truth.instructions)}")
+            return [GoalRegion(name, truth.area(name).polygon) for name in entry.answers]
+    return None
+
+
+def chosen_goal(log: MissionLog, world_from_map: Pose2) -> list[GoalRegion]:
+    """For a sentence that the truth does not know: the place that the stack itself chose, so that at least its driving is judged."""
+    if log.map_from_goal is None:
+        return []
+    goal = world_from_map @ log.map_from_goal
+    return [GoalRegion("the stack's own goal", np.array([[goal.x, goal.y]]) + 0.05 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))]
 
 
 def isolate_ros() -> None:
