@@ -22,7 +22,6 @@ COMMANDS = {
     "odometry": "wheel and IMU odometry of a recorded drive",
     "sim": "make worlds, record tours, run missions",
     "up": "start the stack and supervise it (for machines without ros2 launch)",
-    "bench": "measure speed",
 }
 
 
