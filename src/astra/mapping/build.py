@@ -23,6 +23,7 @@ from astra.core.paths import cache_dir
 from astra.core.types import Float32Array
 from astra.geometry import CameraModel, CameraRig
 from astra.mapping.association import associate
+from astra.mapping.cloud import CloudConfig, floor_warnings, thin_cloud, write_cloud
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.detections import Detections, detect_landmarks, load_detections, save_detections
 from astra.mapping.features import PlaceEncoder, ViewSet, extract_features, load_views, save_views
@@ -56,6 +57,7 @@ class MappingConfig:
     occupancy: OccupancyConfig = field(default_factory=OccupancyConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
+    cloud: CloudConfig = field(default_factory=CloudConfig)
     threads: int = 2
     min_registered: float = 0.8  # share of the keyframes below which the map warns
     max_read_images: int = 260  # that the landmark extractor sees; of a longer tour every second, third … keyframe
@@ -249,6 +251,7 @@ class _Build:
             try:
                 for number, fragment in enumerate(self.fragments):
                     write_metric_model(fragment.sfm, fragment.scale.metres_per_unit, fragment.map_from_sfm, extras / "sfm" / str(number))
+                write_cloud(thin_cloud(self.fragments[0].points_map, self.config.cloud), extras / "cloud.ply")
                 if self.occupancy is not None:
                     write_nav2_map(self.occupancy, extras / "nav2")
                 save_map(topo, self._map_features(nodes), images, out, {p.name: p for p in extras.iterdir()})
@@ -291,6 +294,8 @@ class _Build:
         for number, fragment in enumerate(self.fragments):
             found = inconsistencies(fragment, self.keyframes, self.rigs, is_mounted(self.tours[0].rig), self.config.scale)
             warnings += [text if number == 0 else f"fragment {number}: {text}" for text in found]
+        if is_mounted(self.tours[0].rig):
+            warnings += floor_warnings(self.fragments[0].points_map, self.config.cloud)
         return warnings
 
     def _camera_names(self) -> dict[tuple[int, str], str]:
