@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astra.core.types import AnyArray, BoolArray, FloatArray
+from astra.core.types import AnyArray, BoolArray, FloatArray, IntArray
 from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvidence
 from astra.mapping.wording import letters, majority, part_similarity, similarity
 from astra.topomap.types import Landmark
@@ -199,15 +199,13 @@ def _clusters_of_rays(rays: Sequence[Sighting], config: LandmarkConfig) -> list[
     alike &= np.equal.outer([s.detection.is_text for s in rays], [s.detection.is_text for s in rays])
     origins, directions = np.array([s.origin for s in rays]), np.array([s.direction for s in rays])
     nodes = np.array([s.node_id for s in rays])
-    parallax = np.arccos(np.clip(directions @ directions.T, -1.0, 1.0)) >= config.min_parallax_rad
-    first, second = np.nonzero(np.triu(alike & parallax & np.not_equal.outer(nodes, nodes)))
+    first, second = _promising_pairs(origins, directions, alike & np.not_equal.outer(nodes, nodes), config)
     points = _midpoints(origins[first], directions[first], origins[second], directions[second])
-    along = np.einsum("pnk,nk->pn", points[:, None] - origins, directions)
-    miss = np.linalg.norm(points[:, None] - origins - along[..., None] * directions, axis=2)
     sigma = np.array([s.angle_sigma for s in rays])
-    allowed = np.minimum(config.max_ray_miss_m, 0.05 + 3.0 * sigma * along)
-    support = (along > 0.1) & (along <= config.max_range_m) & (miss <= allowed) & alike[first]
-    support &= support[np.arange(len(first)), first][:, None] & support[np.arange(len(first)), second][:, None]
+    support = np.zeros((len(first), len(rays)), dtype=bool)
+    for lo in range(0, len(first), 1000):
+        chunk = slice(lo, lo + 1000)
+        support[chunk] = _hits(points[chunk], origins, directions, sigma, config) & alike[first[chunk]]
     clusters = []
     while len(support) and int(support.sum(axis=1).max()) >= 2:
         members = support[int(support.sum(axis=1).argmax())].copy()
@@ -215,6 +213,29 @@ def _clusters_of_rays(rays: Sequence[Sighting], config: LandmarkConfig) -> list[
         support[members[first] | members[second]] = False
         support[:, members] = False
     return clusters
+
+
+def _promising_pairs(origins: FloatArray, directions: FloatArray, allowed: BoolArray, config: LandmarkConfig) -> tuple[IntArray, IntArray]:
+    """Pairs of rays, rows of the arguments (N, 3), that meet in front of both under a sufficient angle; `max_pairs` of them at most."""
+    parallax = np.arccos(np.clip(directions @ directions.T, -1.0, 1.0)) >= config.min_parallax_rad
+    first, second = np.nonzero(np.triu(allowed & parallax))
+    p, u, q, v = origins[first], directions[first], origins[second], directions[second]
+    points = _midpoints(p, u, q, v)
+    ranges = np.stack([((points - p) * u).sum(axis=1), ((points - q) * v).sum(axis=1)])
+    miss = np.linalg.norm(points - p - ranges[0][:, None] * u, axis=1)
+    kept = np.flatnonzero((ranges > 0.1).all(axis=0) & (ranges <= config.max_range_m).all(axis=0) & (miss <= config.max_ray_miss_m))
+    kept = kept[:: 1 + len(kept) // config.max_pairs]
+    return first[kept], second[kept]
+
+
+def _hits(points: FloatArray, origins: FloatArray, directions: FloatArray, sigma: FloatArray, config: LandmarkConfig) -> BoolArray:
+    """(P, N) whether the rays (N, 3) with angular noise (N) pass the points (P, 3) closely enough."""
+    offset = points[:, None] - origins
+    along = np.einsum("pnk,nk->pn", offset, directions)
+    miss = np.sqrt(np.maximum((offset**2).sum(axis=2) - along**2, 0.0))
+    allowed = np.minimum(config.max_ray_miss_m, 0.05 + 3.0 * sigma * along)
+    hits: BoolArray = (along > 0.1) & (along <= config.max_range_m) & (miss <= allowed)
+    return hits
 
 
 def _midpoints(p: FloatArray, u: FloatArray, q: FloatArray, v: FloatArray) -> FloatArray:

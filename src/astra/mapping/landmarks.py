@@ -76,6 +76,7 @@ class LandmarkConfig:
     min_piece_similarity: float = 0.75  # of a part to the text it is a part of
     max_range_m: float = 9.0
     min_parallax_rad: float = 0.06  # between two rays that are to fix a position on their own
+    max_pairs: int = 20_000  # of rays that are tried as the start of a landmark
     pixel_sigma: float = 2.0  # of a detection's centre
 
     def __post_init__(self) -> None:
@@ -90,4 +91,5 @@ class LandmarkConfig:
         require(self.max_ray_miss_m > 0.0, "max_ray_miss_m", self.max_ray_miss_m, "> 0")
         require(self.max_range_m > 0.0, "max_range_m", self.max_range_m, "> 0")
         require(self.min_parallax_rad > 0.0, "min_parallax_rad", self.min_parallax_rad, "> 0")
+        require(self.max_pairs >= 1, "max_pairs", self.max_pairs, "≥ 1")
         require(self.pixel_sigma > 0.0, "pixel_sigma", self.pixel_sigma, "> 0")

@@ -115,10 +115,10 @@ def test_two_letters_need_more_evidence():
 def test_many_detections_take_little_time():
     import time
 
-    views = [_view(4 * i, 0.01 * i, -0.8 + 0.012 * i, [(f"SIGN {'ABCDEFGHIJ'[i % 10]}", 0.8)]) for i in range(200)]
+    views = [_view(4 * i, 0.01 * i, -0.8 + 0.012 * i, [(f"SIGN {'ABCDEFGHIJ'[i % 10]}", 0.8)]) for i in range(120)]
     start = time.process_time()
     associate(views)
-    assert time.process_time() - start < 20.0
+    assert time.process_time() - start < 10.0
 
 
 @pytest.mark.parametrize(
