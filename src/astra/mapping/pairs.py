@@ -6,6 +6,7 @@ defence against a false loop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class PairConfig:
     sequential: int = 10  # pairs an image has with the keyframes ahead of it, best overlap first
     loops: int = 4  # pairs an image has with the rest of the tour, most alike first
     min_overlap: float = 0.25  # share of one image's view volume that the other sees, by odometry
+    max_view_angle_rad: float = math.radians(75.0)  # between two viewing directions; beyond it SIFT matches nothing
     loop_radius_m: float = 2.5  # without drift, images further apart are not compared
     drift: float = 0.04  # of the path between two keyframes, added to the radius
     exhaustive_below: int = 60  # so few images without odometry are all compared with each other
@@ -39,6 +41,7 @@ class PairConfig:
         require(1 <= self.sequential <= 200, "sequential", self.sequential, "1 … 200")
         require(0 <= self.loops <= 200, "loops", self.loops, "0 … 200")
         require(0.0 <= self.min_overlap <= 1.0, "min_overlap", self.min_overlap, "in [0, 1]")
+        require(0.0 < self.max_view_angle_rad <= math.pi, "max_view_angle_rad", self.max_view_angle_rad, "in (0, π]")
         require(self.loop_radius_m > 0.0, "loop_radius_m", self.loop_radius_m, "> 0")
         require(0.0 <= self.drift <= 1.0, "drift", self.drift, "in [0, 1]")
         require(self.exhaustive_below >= 0, "exhaustive_below", self.exhaustive_below, "≥ 0")
@@ -158,7 +161,9 @@ def _with_odometry(
     gap = table.keyframe[:, None] - table.keyframe
     near = np.linalg.norm(positions[table.keyframe][:, None] - positions[table.keyframe], axis=2)
     plausible = near < config.loop_radius_m + config.drift * np.abs(travelled[:, None] - travelled)
-    sequential = same_tour & (gap < 0) & (gap >= -config.window)
+    axes = np.array([p.rotation[:, 2] for p in odom_from_cam])
+    plausible &= axes @ axes.T > math.cos(config.max_view_angle_rad)
+    sequential = same_tour & plausible & (gap < 0) & (gap >= -config.window)
     overlap = _overlaps(frusta, odom_from_cam, rigs, table, sequential | (plausible & (np.abs(gap) > config.window)))
     for i in range(len(views)):
         ahead = np.flatnonzero(sequential[i] & (overlap[i] >= config.min_overlap))

@@ -1,7 +1,7 @@
 """Stage 4: structure from motion with COLMAP on our own features and matches (paper 3.1.1).
 
 A rig with known extrinsics enters as one rigid frame a keyframe, so that a camera which faces a blank wall is carried by the others.
-COLMAP's pixel centres lie at +0.5; the shift is applied here and nowhere else.
+COLMAP's pixel centres lie at +0.5; keypoints are shifted here, principal points in `colmap`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from astra.core.config import require
 from astra.core.errors import MappingError
 from astra.core.types import FloatArray, IntArray
 from astra.geometry import CameraModel, CameraRig, Pose2, Pose3, wrap_angle
+from astra.mapping.colmap import camera_sensor, colmap_camera, model_from_colmap, pose_from_rigid, rigid_from_pose
 from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.pairs import PairMatches
@@ -106,7 +107,7 @@ def write_database(path: Path, source: SfmInput, matches: Sequence[PairMatches])
             frame = pycolmap.Frame()
             frame.frame_id, frame.rig_id = keyframe.id + 1, keyframe.tour + 1
             for view in keyframe.views:
-                frame.add_data_id(pycolmap.data_t(_sensor(source.camera_id(keyframe.tour, view.camera)), view.id + 1))
+                frame.add_data_id(pycolmap.data_t(camera_sensor(source.camera_id(keyframe.tour, view.camera)), view.id + 1))
             database.write_frame(frame, use_frame_id=True)
             for view in keyframe.views:
                 image = pycolmap.Image(name=view.image, camera_id=source.camera_id(keyframe.tour, view.camera), image_id=view.id + 1)
@@ -142,7 +143,10 @@ def verify(path: Path, source: SfmInput, config: SfmConfig) -> int:
 
 
 def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, tick: Callable[[], None] = lambda: None) -> None:
-    """Incremental mapping from the database at `path`; models go to `sparse/0`, `sparse/1`, …
+    """Incremental mapping from the database at `path`; models go to folders under `sparse`.
+
+    A model starts from two images whose distance COLMAP takes as its unit, while a rig's extrinsics are in metres. Where odometry is
+    known, the start is chosen here and the rig is written in its unit, so that both agree from the first keyframe on.
 
     Raises:
         MappingError: no two images could be connected.
@@ -151,9 +155,60 @@ def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, t
 
     shutil.rmtree(sparse, ignore_errors=True)
     sparse.mkdir(parents=True)
-    models = pycolmap.incremental_mapping(path, path.parent, sparse, options=_options(source, config), next_image_callback=tick)
+    options = _options(source, config)
+    start = initial_pair(path, source) if any(len(rig.cameras) > 1 for rig in source.rigs) else None
+    if start is not None:
+        _scale_rigs(path, 1.0 / start.baseline_m)
+        options.init_image_id1, options.init_image_id2 = start.a + 1, start.b + 1
+        options.mapper.init_min_num_inliers = min(options.mapper.init_min_num_inliers, start.inliers // 2)
+        options.mapper.init_min_tri_angle = 3.0
+    models = pycolmap.incremental_mapping(path, path.parent, sparse, options=options, next_image_callback=tick)
+    if start is not None:
+        # COLMAP makes one model from a given start; the rest of the tour gets its own.
+        left = _unregistered(models, source)
+        if not models or len(left) >= config.min_fragment:
+            again = _options(source, config)
+            again.image_names = [view.image for keyframe in left for view in keyframe.views]
+            (sparse / "rest").mkdir()
+            models |= {-1 - k: m for k, m in pycolmap.incremental_mapping(path, path.parent, sparse / "rest", options=again).items()}
+            for folder in sorted((sparse / "rest").iterdir()):
+                folder.rename(sparse / f"rest-{folder.name}")
+            (sparse / "rest").rmdir()
     if not models:
         raise MappingError("structure from motion connected no images: too few features, too little overlap, or no sideways motion")
+
+
+@dataclass(frozen=True, slots=True)
+class InitialPair:
+    """Two views to start from, their distance by odometry, and how many matches agree."""
+
+    a: int
+    b: int
+    baseline_m: float
+    inliers: int
+
+
+def initial_pair(path: Path, source: SfmInput) -> InitialPair | None:
+    """The verified pair with the most matches and parallax that odometry confirms; None without odometry."""
+    import pycolmap
+
+    where = {view.id: (keyframe, view.camera) for keyframe in source.keyframes for view in keyframe.views}
+    best, best_score = None, 0.0
+    with pycolmap.Database.open(path) as database:
+        for pair_id, geometry in zip(*database.read_two_view_geometries()):
+            a, b = (int(i) - 1 for i in pycolmap.pair_id_to_image_pair(pair_id))
+            expected = _by_odometry(source, *where[a], *where[b])
+            if expected is None or geometry.cam2_from_cam1 is None or abs(where[a][0].id - where[b][0].id) > 5:
+                continue
+            baseline, found = float(np.linalg.norm(expected.translation)), pose_from_rigid(geometry.cam2_from_cam1).translation
+            agreement = float(expected.translation @ found) / max(baseline * float(np.linalg.norm(found)), 1e-9)
+            if not 0.2 <= baseline <= 2.0 or agreement < math.cos(0.25):
+                continue
+            sideways = math.hypot(expected.translation[0], expected.translation[1])
+            score = len(geometry.inlier_matches) * min(sideways, 0.8)
+            if score > best_score:
+                best, best_score = InitialPair(a, b, baseline, len(geometry.inlier_matches)), score
+    return best
 
 
 def load_fragments(sparse: Path, source: SfmInput, config: SfmConfig) -> list[SfmFragment]:
@@ -188,39 +243,6 @@ def write_metric_model(fragment: SfmFragment, metres_per_unit: float, map_from_s
     model.write_binary(str(out))
 
 
-def colmap_camera(model: CameraModel, camera_id: int, calibrated: bool) -> Any:
-    """The COLMAP camera of a model; an uncalibrated one gets a single radial term to refine."""
-    import pycolmap
-
-    cx, cy = model.cx + 0.5, model.cy + 0.5
-    if not calibrated:
-        kind, params = "SIMPLE_RADIAL", [0.5 * (model.fx + model.fy), cx, cy, 0.0]
-    elif model.distortion_model == "equidistant":
-        kind, params = "OPENCV_FISHEYE", [model.fx, model.fy, cx, cy, *(*model.distortion, 0.0, 0.0, 0.0, 0.0)[:4]]
-    elif not model.is_distorted:
-        kind, params = "PINHOLE", [model.fx, model.fy, cx, cy]
-    else:
-        k1, k2, p1, p2, k3 = (*model.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
-        kind, params = "FULL_OPENCV", [model.fx, model.fy, cx, cy, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
-    camera = pycolmap.Camera(model=kind, width=model.width, height=model.height, params=params, camera_id=camera_id)
-    camera.has_prior_focal_length = calibrated
-    return camera
-
-
-def model_from_colmap(camera: Any, given: CameraModel) -> CameraModel:
-    """Intrinsics after SfM; only a SIMPLE_RADIAL camera was refined, others come back as they were given."""
-    if camera.model.name != "SIMPLE_RADIAL":
-        return given
-    focal, cx, cy, k = (float(v) for v in camera.params)
-    return CameraModel(given.width, given.height, focal, focal, cx - 0.5, cy - 0.5, "plumb_bob", (k, 0.0, 0.0, 0.0, 0.0))
-
-
-def _sensor(camera_id: int) -> Any:
-    import pycolmap
-
-    return pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera_id)
-
-
 def _write_rig(database: Any, source: SfmInput, tour: int, rig: CameraRig) -> None:
     import pycolmap
 
@@ -231,20 +253,10 @@ def _write_rig(database: Any, source: SfmInput, tour: int, rig: CameraRig) -> No
         camera_id = source.camera_id(tour, camera.name)
         database.write_camera(colmap_camera(camera.model, camera_id, source.calibrated[tour]), use_camera_id=True)
         if camera is reference:
-            colmap_rig.add_ref_sensor(_sensor(camera_id))
+            colmap_rig.add_ref_sensor(camera_sensor(camera_id))
         else:
-            colmap_rig.add_sensor(_sensor(camera_id), _rigid(camera.base_from_cam.inverse() @ reference.base_from_cam))
+            colmap_rig.add_sensor(camera_sensor(camera_id), rigid_from_pose(camera.base_from_cam.inverse() @ reference.base_from_cam))
     database.write_rig(colmap_rig, use_rig_id=True)
-
-
-def _rigid(a_from_b: Pose3) -> Any:
-    import pycolmap
-
-    return pycolmap.Rigid3d(pycolmap.Rotation3d(a_from_b.rotation), a_from_b.translation)
-
-
-def _pose(rigid: Any) -> Pose3:
-    return Pose3(np.asarray(rigid.rotation.matrix()), np.asarray(rigid.translation).copy())
 
 
 def _error_px(source: SfmInput, config: SfmConfig) -> float:
@@ -264,19 +276,41 @@ def _refuse_by_odometry(path: Path, source: SfmInput, config: SfmConfig) -> int:
         for pair_id, geometry in zip(pair_ids, geometries):
             a, b = (int(i) - 1 for i in pycolmap.pair_id_to_image_pair(pair_id))
             (frame_a, camera_a), (frame_b, camera_b) = where[a], where[b]
-            if frame_a.tour != frame_b.tour or frame_a.odom_from_base is None or frame_b.odom_from_base is None:
+            expected = _by_odometry(source, frame_a, camera_a, frame_b, camera_b)
+            if expected is None or geometry.cam2_from_cam1 is None or len(geometry.inlier_matches) == 0:
                 continue
-            if geometry.cam2_from_cam1 is None or len(geometry.inlier_matches) == 0:
-                continue
-            rig = source.rigs[frame_a.tour]
-            b_from_a = Pose3.from_pose2(frame_b.odom_from_base.inverse() @ frame_a.odom_from_base)
-            expected = rig[camera_b].base_from_cam.inverse() @ b_from_a @ rig[camera_a].base_from_cam
-            error = expected.angle_to(_pose(geometry.cam2_from_cam1))
+            error = expected.angle_to(pose_from_rigid(geometry.cam2_from_cam1))
             if error > config.odometry_turn_rad + config.odometry_drift * abs(travelled[frame_a.id] - travelled[frame_b.id]):
                 database.delete_two_view_geometry(a + 1, b + 1)
                 refused += 1
     logger.info("odometry refused %d of %d pairs", refused, len(pair_ids))
     return refused
+
+
+def _by_odometry(source: SfmInput, frame_a: Keyframe, camera_a: str, frame_b: Keyframe, camera_b: str) -> Pose3 | None:
+    """camera b from camera a as odometry and the rig have it; None where odometry does not reach."""
+    if frame_a.tour != frame_b.tour or frame_a.odom_from_base is None or frame_b.odom_from_base is None:
+        return None
+    rig = source.rigs[frame_a.tour]
+    b_from_a = Pose3.from_pose2(frame_b.odom_from_base.inverse() @ frame_a.odom_from_base)
+    return rig[camera_b].base_from_cam.inverse() @ b_from_a @ rig[camera_a].base_from_cam
+
+
+def _scale_rigs(path: Path, factor: float) -> None:
+    """Write the rigs' extrinsics in other units."""
+    import pycolmap
+
+    with pycolmap.Database.open(path) as database:
+        for rig in database.read_all_rigs():
+            for sensor, sensor_from_rig in list(rig.non_ref_sensors.items()):
+                if sensor_from_rig is not None:
+                    rig.set_sensor_from_rig(sensor, pycolmap.Rigid3d(sensor_from_rig.rotation, sensor_from_rig.translation * factor))
+            database.update_rig(rig)
+
+
+def _unregistered(models: Mapping[int, Any], source: SfmInput) -> list[Keyframe]:
+    registered = {int(frame_id) - 1 for model in models.values() for frame_id in model.reg_frame_ids()}
+    return [keyframe for keyframe in source.keyframes if keyframe.id not in registered]
 
 
 def _travelled(keyframes: Sequence[Keyframe]) -> dict[int, float]:
@@ -341,10 +375,10 @@ def _fragment(model: Any, folder: Path, source: SfmInput, taken: set[int]) -> Sf
         keyframe = keyframes[int(frame_id) - 1]
         if keyframe.id in taken:
             continue
-        from_ref[keyframe.id] = _pose(model.frames[frame_id].rig_from_world).inverse()
+        from_ref[keyframe.id] = pose_from_rigid(model.frames[frame_id].rig_from_world).inverse()
         for view in keyframe.views:
             image = model.images[view.id + 1]
-            from_cam[view.id] = _pose(image.cam_from_world()).inverse()
+            from_cam[view.id] = pose_from_rigid(image.cam_from_world()).inverse()
             rows = np.full(len(image.points2D), -1, dtype=np.int64)
             for index, point in enumerate(image.points2D):
                 if point.has_point3D():
@@ -361,7 +395,7 @@ def _unit_m(model: Any, source: SfmInput) -> float:
             continue
         for camera in rig.cameras[1:]:
             given = camera.base_from_cam.inverse() @ rig.cameras[0].base_from_cam
-            found = model.rigs[tour + 1].sensor_from_rig(_sensor(source.camera_id(tour, camera.name)))
+            found = model.rigs[tour + 1].sensor_from_rig(camera_sensor(source.camera_id(tour, camera.name)))
             length = float(np.linalg.norm(given.translation))
             if found is not None and length > 0.01:
                 ratios.append(length / max(float(np.linalg.norm(found.translation)), 1e-12))

@@ -19,7 +19,7 @@ from astra.geometry import CameraRig
 from astra.mapping.keyframes import Keyframe
 
 T = TypeVar("T")
-STAGES_VERSION = 1  # raised when a stage's result changes although its configuration does not
+STAGES_VERSION = 2  # raised when a stage's result changes although its configuration does not
 
 
 class Workspace:

@@ -116,7 +116,7 @@ def test_sigma_falls_with_points_and_grows_with_noise_and_distance():
     many, few = sigma_with(points), sigma_with(points[:100])
     assert few / many == pytest.approx(2.0, rel=0.3)
     assert sigma_with(points, noise_px=3.0) / many == pytest.approx(3.0, rel=0.01)
-    assert sigma_with(points + [10.0, 0, 0], scale_sigma=0.02, x=10.0) == pytest.approx(0.2, rel=0.01)
+    assert sigma_with(points + np.array([10.0, 0, 0]), scale_sigma=0.02, x=10.0) == pytest.approx(0.2, rel=0.01)
 
 
 def test_sigma_is_what_repeated_resections_scatter_by():

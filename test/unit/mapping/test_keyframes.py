@@ -99,7 +99,7 @@ def test_a_long_tour_is_thinned_to_its_budget():
 
 
 def test_a_tour_with_nothing_to_see_is_refused(tmp_path):
-    with pytest.raises(MappingError, match="fake.*1 usable"):
+    with pytest.raises(MappingError, match=r"fake.*1 usable"):
         chosen(FakeTour([picture(0)] * 10), tmp_path, rate_hz=0.0)
 
 

@@ -111,7 +111,7 @@ def test_a_bent_floor_is_told():
     truth = path(60)
     frames = keyframes_of(truth)
     fragment = fragment_of(truth, 1.0, Pose3())
-    bent = {k: Pose3(p.rotation, p.translation + [0, 0, 0.02 * p.translation[0] ** 2]) for k, p in fragment.sfm_from_ref.items()}
+    bent = {k: Pose3(p.rotation, p.translation + np.array([0, 0, 0.02 * p.translation[0] ** 2])) for k, p in fragment.sfm_from_ref.items()}
     fragment = SfmFragment(bent, bent, fragment.points, fragment.point_errors, fragment.observations, fragment.models, math.nan, Path())
     assert any("floor plane" in text for text in inconsistencies(to_metric(fragment, frames, RIGS, True), frames, RIGS, True))
 

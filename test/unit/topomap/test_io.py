@@ -1,7 +1,6 @@
 """A map folder comes back as it was written, and anything else is refused with a reason."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -175,7 +174,7 @@ def test_a_failed_write_leaves_the_old_map_and_nothing_else(tmp_path):
     with pytest.raises(OSError):
         save_map(topo(), features(), images, path)
     assert (path / "map.yaml").read_bytes() == before and damaged_files(path) == []
-    assert sorted(p for p in os.listdir(tmp_path) if p.startswith(".")) == []
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_a_folder_of_other_things_is_never_replaced(tmp_path):
