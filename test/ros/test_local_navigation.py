@@ -169,12 +169,12 @@ def well(bench: Bench) -> Iterator[None]:
     bench.order("well")
 
 
-def test_odometry_comes_at_fifty_hertz_with_tf_and_covariance(bench: Bench) -> None:
-    first = len(bench.odometry)
+def test_odometry_comes_with_every_wheel_reading_with_tf_and_covariance(bench: Bench) -> None:
+    first, readings = len(bench.odometry), len(bench.truth)
     bench.until(lambda: len(bench.odometry) >= first + 100, 20.0, "a hundred poses")
     stamps = [ns_from_stamp(m.header.stamp) for m in bench.odometry[first:]]
     assert np.all(np.diff(stamps) > 0)
-    assert np.median(np.diff(stamps)) < 21e6
+    assert len(stamps) > 0.8 * (len(bench.truth) - readings)  # one for each wheel reading; the robot's 50 Hz timer gives the truth too
     message = bench.odometry[first + len(stamps) - 1]
     assert (message.header.frame_id, message.child_frame_id) == ("odom", "base_link")
     assert message.pose.covariance[0] > 0.0
