@@ -105,7 +105,9 @@ def build_map(
             reading.cancel()
             raise
     nodes, landmarks = build.connect(detections)
-    return build.write(nodes, landmarks, out)
+    info = build.write(nodes, landmarks, out)
+    forget_old_workspaces(keep=8)
+    return info
 
 
 @dataclass(slots=True, eq=False)
@@ -395,8 +397,8 @@ def _await(reading: Future[Detections], clock: StageClock) -> Detections:
         return reading.result()
 
 
-def remove_workspaces(keep: int = 8) -> None:
-    """Forget the oldest work folders beyond `keep`."""
+def forget_old_workspaces(keep: int) -> None:
+    """Remove the work folders that were used longest ago, beyond the `keep` latest."""
     root = cache_dir() / "mapping"
     if not root.is_dir():
         return

@@ -14,7 +14,7 @@ from astra.cli.main import main
 from astra.core.errors import BadInputError, MappingError
 from astra.core.types import CameraFrame, LaserScan
 from astra.geometry import Pose2, Pose3, Trajectory
-from astra.mapping.build import MappingConfig, build_map
+from astra.mapping.build import MappingConfig, build_map, forget_old_workspaces
 from astra.mapping.colmap import colmap_camera, model_from_colmap
 from astra.mapping.keyframes import KeyframeConfig
 from astra.topomap import EdgeKind
@@ -235,6 +235,16 @@ def test_three_frames_of_nothing_and_foreign_folders_are_refused(tmp_path):
         build_map([short], tmp_path / "mine")
     with pytest.raises(BadInputError, match="at least one"):
         build_map([], tmp_path / "map")
+
+
+def test_only_the_latest_workspaces_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTRA_CACHE", str(tmp_path))
+    for k in range(5):
+        folder = tmp_path / "mapping" / f"w{k}"
+        folder.mkdir(parents=True)
+        os.utime(folder, (k, k))
+    forget_old_workspaces(keep=2)
+    assert sorted(p.name for p in (tmp_path / "mapping").iterdir()) == ["w3", "w4"]
 
 
 def test_colmap_cameras_keep_their_pixels():
