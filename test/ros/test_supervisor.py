@@ -80,6 +80,7 @@ def test_a_node_that_refuses_its_parameters_is_not_restarted_and_its_word_is_pas
     nodes = (NodeSpec("astra_navigator", {"tick_hz": 1000.0}),)
     with Supervisor(nodes, tmp_path / "logs", say=said.append) as stack:
         assert wait(lambda: stack.failed == ("astra_navigator",))
+        assert stack.refused == ("astra_navigator",)
         assert stack.restarts == 0
     (line,) = said
     assert "tick_hz = 1000.0 is out of bounds" in line

@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until Ctrl-C; exit code 1 if a node stays down."""
+    """Run until Ctrl-C; exit code 1 if a node stays down, 2 if it refuses its parameters or files."""
+    from astra.core.errors import BadInputError
     from astra.ros.environment import activate
     from astra.ros.stack import SimOptions, StackOptions, describe
 
@@ -59,4 +60,4 @@ def run(args: argparse.Namespace) -> int:
                 listener.listen(0.5)
                 if missing and not (missing := missing - listener.active):
                     print(f"all nodes active after {time.monotonic() - began:.1f} s", flush=True)
-        return 1 if stack.failed else 0
+        return BadInputError.exit_code if stack.refused else int(bool(stack.failed))

@@ -222,7 +222,7 @@ class MissionConfig:
 
     timeout_s: float = 900.0  # whole mission
     map_wait_s: float = 60.0  # for the graph
-    search_timeout_s: float = 20.0  # for one answer to a goal search
+    search_timeout_s: float = 30.0  # for one answer to a goal search
     search_attempts: int = 4
     look_after_s: float = 5.0  # stand this long before looking around
     look_step_rad: float = math.pi / 4.0

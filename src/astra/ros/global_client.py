@@ -93,6 +93,12 @@ class GlobalClient:
             raise BadInputError("there is no map yet")
         return plan_route(self.topomap, start, goal, config=self._routes)
 
+    def close(self) -> None:
+        """Destroy the clients."""
+        self.forget()
+        for client in (self._find, self._graph):
+            self._node.destroy_client(client)
+
     def forget(self) -> None:
         """The mission ended: answers to its questions do not count any more."""
         self._pending, self.candidates = None, ()

@@ -62,6 +62,8 @@ class RobotWatch:
 
     def close(self) -> None:
         """Stop listening."""
+        self._tf.destroy()
+        self.heartbeats.destroy()
         self._odometry.destroy()
         if self._scans is not None:
             self._scans.destroy()

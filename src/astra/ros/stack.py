@@ -54,7 +54,7 @@ def describe(options: StackOptions) -> tuple[NodeSpec, ...]:
     """The nodes of the stack in the order in which they start.
 
     Raises:
-        BadInputError: the map or the world does not exist.
+        BadInputError: the map, the world or the folder of parameter files does not exist.
     """
     common: dict[str, ParameterValue] = {"use_sim_time": options.use_sim_time or options.sim is not None, "autostart": options.autostart}
     nodes: list[NodeSpec] = []
@@ -86,5 +86,7 @@ def _simulator(options: StackOptions, sim: SimOptions) -> NodeSpec:
 
 def _node(name: str, options: StackOptions, parameters: Mapping[str, ParameterValue]) -> NodeSpec:
     folder = options.config_dir or share_dir() / "config"
+    if not folder.is_dir():
+        raise BadInputError(f"folder of parameter files {folder} does not exist")
     config = folder / f"{name}.yaml"
     return NodeSpec(name, parameters, config if config.is_file() else None)

@@ -53,6 +53,7 @@ class _Process:
         self.restarts = 0
         self.restart_at: float | None = None
         self.given_up = False
+        self.refused = False
         self.cpu_before_s = 0.0  # of processes that have ended
         self.cpu_s = 0.0
 
@@ -99,6 +100,11 @@ class Supervisor:
     def failed(self) -> tuple[str, ...]:
         """Nodes that died more often than they may."""
         return tuple(name for name, process in self._processes.items() if process.given_up)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Those of them that refused their parameters or files; starting them again would not help."""
+        return tuple(name for name, process in self._processes.items() if process.refused)
 
     @property
     def restarts(self) -> int:
@@ -183,7 +189,7 @@ class Supervisor:
         if process.restart_at is None:
             process.cpu_before_s, process.cpu_s = process.cpu_before_s + process.cpu_s, 0.0
             if process.popen.returncode == BadInputError.exit_code:
-                process.given_up = True
+                process.given_up = process.refused = True
                 self._say(f"{name} refuses to start: {last_line(self.log(name))}")
                 return
             if process.restarts >= self._config.max_restarts:

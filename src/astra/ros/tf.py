@@ -193,6 +193,7 @@ class TfBuffer:
     def __init__(self, node: Any, cache_s: float = 10.0, *, static_only: bool = False, polled: bool = False) -> None:
         from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+        self._node = node
         self.tree = _new_tree(cache_s)
         latched = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         moving = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
@@ -222,6 +223,14 @@ class TfBuffer:
     def clear(self) -> None:
         """Forget the moving transforms (the clock jumped back)."""
         self.tree.clear()
+
+    def destroy(self) -> None:
+        """Cease to listen."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        if self._polled is not None:
+            self._polled.destroy()
+        self._subscriptions, self._polled = [], None
 
     def _read(self) -> None:
         for message in self._polled.drain() if self._polled is not None else ():

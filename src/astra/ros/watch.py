@@ -47,6 +47,10 @@ class Heartbeats:
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
         self._subscription = node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos)
 
+    def destroy(self) -> None:
+        """Cease to listen."""
+        self._node.destroy_subscription(self._subscription)
+
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             if status.name == f"{status.hardware_id}: state" and status.level == DiagnosticStatus.OK:

@@ -118,7 +118,10 @@ class AstraNavigator(node.AstraLifecycleNode):
         if self._clicks is not None:
             self.destroy_subscription(self._clicks)
         self._motions.close()
+        self._global.close()
         self._watch.close()
+        self.destroy_publisher(self._subgoal)
+        self.destroy_publisher(self._route)
         self._servers, self._timer = [], None
 
     # --- doors --------------------------------------------------------------------------------------------------------------------
