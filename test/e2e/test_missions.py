@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import rclpy
 import ros_graph
@@ -99,21 +101,37 @@ def test_killing_astra_global_in_mid_mission_does_not_end_it(office: Any, tmp_pa
         assert observer.seen.contact_count == 0
 
 
-def test_localize_says_lost_on_a_picture_of_another_place(office: Any, tmp_path: Path) -> None:
-    import cv2
-
+def test_another_office_is_never_this_one(office: Any, tmp_path: Path) -> None:
+    """Views of an office with other walls: `lost`, and where it hangs out the same sign, at most `coarse`."""
     from astra.sim.robot import RobotConfig
     from astra.sim.simulation import Simulation
     from astra.sim.world import build_office
 
     other = build_office(tmp_path / "other", 7)
+    assert other.truth is not None
     simulation = Simulation(other, RobotConfig(), seed=0, start=other.truth.tour_start)
-    frame = simulation.render()[0]
-    cv2.imwrite(str(tmp_path / "other.png"), frame.rgb[..., ::-1])
-    simulation.rig[frame.camera].model.save(tmp_path / "camera.yaml")
+    views = {frame.camera: frame.rgb for frame in simulation.render()}
+    simulation.rig["front"].model.save(tmp_path / "camera.yaml")
+    simulation.close()
+    for camera, rgb in views.items():
+        cv2.imwrite(str(tmp_path / f"{camera}.png"), rgb[..., ::-1])
     out = tmp_path / "where.jsonl"
-    astra = Path(sys.executable).with_name("astra")
-    command = [astra, "localize", office.map, tmp_path / "other.png", "--camera", tmp_path / "camera.yaml", "--out", out]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
+    command = [Path(sys.executable).with_name("astra"), "localize", office.map, *(tmp_path / f"{camera}.png" for camera in views)]
+    command += ["--camera", tmp_path / "camera.yaml", "--out", out]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert '"status": "lost"' in out.read_text()
+    records = {Path(r["image"]).stem: r for r in map(json.loads, out.read_text().splitlines())}
+    assert set(records) == set(views)
+    assert all(record["status"] != "localized" and record["map_from_cam"] is None for record in records.values())
+    assert {camera for camera, record in records.items() if record["status"] == "lost"} >= {"right", "back"}  # no sign in sight
+
+
+@pytest.mark.skipif("ASTRA_REAL_DATA" not in os.environ, reason="ASTRA_REAL_DATA is not set: photos of a real kitchen are needed")
+def test_a_real_kitchen_is_lost_on_the_offices_map(office: Any, tmp_path: Path) -> None:
+    kitchen = Path(os.environ["ASTRA_REAL_DATA"]) / "kitchen"
+    photos = sorted((kitchen / "images").glob("*.jpg"))[::25]
+    out = tmp_path / "where.jsonl"
+    command = [Path(sys.executable).with_name("astra"), "localize", office.map, *photos, "--camera", kitchen / "camera.yaml", "--out", out]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["status"] for line in out.read_text().splitlines()] == ["lost"] * len(photos)

@@ -93,10 +93,13 @@ class Recorder(node.AstraLifecycleNode):
         for topic, kinds in self.get_topic_names_and_types():
             if topic in self._topics or topic in self._config.exclude or "/_" in topic:
                 continue
-            self._topics[topic] = self._subscribe(topic, kinds[0])
+            publishers = self.get_publishers_info_by_topic(topic)
+            if publishers:  # until there is one, nobody can say whether the topic is latched
+                latched = any(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in publishers)
+                self._topics[topic] = self._subscribe(topic, kinds[0], latched)
         self.report(node.OK, "recording", f"{len(self._topics)} topics", messages=self._count)
 
-    def _subscribe(self, topic: str, kind: str) -> _Topic | None:
+    def _subscribe(self, topic: str, kind: str, latched: bool) -> _Topic | None:
         assert self._bag is not None
         if not self._bag.add_topic(topic, kind):
             self.get_logger().warning(f"{topic} is not recorded: the definition of {kind} is not installed")
@@ -104,7 +107,6 @@ class Recorder(node.AstraLifecycleNode):
         package, _, name = kind.split("/")
         message = getattr(importlib.import_module(f"{package}.msg"), name)
         rate = self._config.image_rate_hz if kind in IMAGE_KINDS else 0.0
-        latched = any(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in self.get_publishers_info_by_topic(topic))
         qos = QoSProfile(
             depth=1 if rate else 20 if kind in IMAGE_KINDS else 100,
             reliability=ReliabilityPolicy.RELIABLE if latched else ReliabilityPolicy.BEST_EFFORT,
