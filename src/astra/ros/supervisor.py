@@ -36,7 +36,7 @@ class SupervisorConfig:
     backoff_s: float = 0.5  # before the first restart; doubles with each
     interrupt_s: float = 6.0  # patience after SIGINT, then after SIGTERM, before SIGKILL
     terminate_s: float = 3.0
-    stagger_s: float = 1.0  # a node may end before the next one is asked to: consumers before producers, the recorder last
+    stagger_s: float = 0.5  # a node may end before the next one is asked to: consumers before producers, the recorder last
 
     def __post_init__(self) -> None:
         require(self.max_restarts >= 0, "max_restarts", self.max_restarts, "≥ 0")
