@@ -26,11 +26,11 @@ find_python() {
 apt_packages() {
   local missing=() libraries
   libraries=$(ldconfig -p)  # once: a pipe into `grep -q` breaks under pipefail
-  grep -q 'libEGL\.so\.1' <<<\"$libraries\" || missing+=(libegl1 libegl-mesa0)
+  grep -q 'libEGL\.so\.1' <<<"$libraries" || missing+=(libegl1 libegl-mesa0)
   [ -n "$(find /usr/lib /usr/lib64 -name 'swrast_dri.so' -o -name 'libgallium*.so' 2>/dev/null | head -1)" ] || missing+=(libgl1-mesa-dri)
-  grep -q 'libGL\.so\.1' <<<\"$libraries\" || missing+=(libgl1)
-  grep -q 'libusb-1\.0\.so\.0' <<<\"$libraries\" || missing+=(libusb-1.0-0)
-  grep -q 'libgomp\.so\.1' <<<\"$libraries\" || missing+=(libgomp1)
+  grep -q 'libGL\.so\.1' <<<"$libraries" || missing+=(libgl1)
+  grep -q 'libusb-1\.0\.so\.0' <<<"$libraries" || missing+=(libusb-1.0-0)
+  grep -q 'libgomp\.so\.1' <<<"$libraries" || missing+=(libgomp1)
   command -v g++ >/dev/null || missing+=(g++)
   command -v cmake >/dev/null || missing+=(cmake)
   [ ${#missing[@]} -eq 0 ] && return 0
