@@ -56,6 +56,21 @@ def test_truth_is_only_recorded_when_asked_for_and_never_discovered(tmp_path: Pa
     assert Drive(record(tmp_path / "with")).topics.wheel == "/wheel/odometry"
 
 
+def test_a_drive_reads_the_same_with_and_without_truth(tmp_path: Path) -> None:
+    """What a map is built from does not depend on the truth topics being there."""
+    with_truth, without = (Drive(record(tmp_path / str(truth), frames=20, truth=truth)) for truth in (True, False))
+    for a, b in zip(with_truth.frames(), without.frames(), strict=True):
+        assert (a.stamp_ns, a.camera) == (b.stamp_ns, b.camera)
+        assert (a.rgb == b.rgb).all()
+    assert with_truth.wheel() == without.wheel()
+    assert with_truth.odometry is not None
+    assert without.odometry is not None
+    np.testing.assert_array_equal(with_truth.odometry.poses, without.odometry.poses)
+    assert [scan.ranges.tolist() for scan in with_truth.scans()] == [scan.ranges.tolist() for scan in without.scans()]
+    assert with_truth.topics == without.topics
+    assert [c.name for c in with_truth.rig.cameras] == [c.name for c in without.rig.cameras]
+
+
 def test_a_drive_is_never_overwritten(tmp_path: Path) -> None:
     record(tmp_path / "drive")
     with pytest.raises(BadInputError, match="exists"):
