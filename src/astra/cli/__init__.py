@@ -1,0 +1,1 @@
+"""`astra …`: argument parsing only, one file per command."""

@@ -1,0 +1,1 @@
+"""Odometry from wheels and IMU, and map→odom from fixes."""

@@ -1,0 +1,1 @@
+"""What both sides read images with: text, place descriptors, local features, sentence embeddings."""

@@ -17,7 +17,7 @@ from astra.navigation.mission import Fix, Tick
 from astra.navigation.recovery import widest_gap
 from astra.ros import qos
 from astra.ros.conversions import pose2_from_pose, scan_from_msg
-from astra.ros.node import WARN, AstraLifecycleNode
+from astra.ros.node import OK, WARN, AstraLifecycleNode
 from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 from astra.ros.watch import Freshness, Heartbeats
@@ -53,6 +53,7 @@ class RobotWatch:
         self._map_odom_seen, self._map_odom_ns = Freshness(config.map_odom_limit_s), 0
         self._scan: LaserScan | None = None
         self._odom: tuple[float, float] | None = None
+        self._troubles: set[str] = set()
         self.driven_m = 0.0
         self.speed_mps = 0.0
         self._clock_ns, self._steady_ns = node.now_ns(), node.steady_ns()
@@ -149,8 +150,9 @@ class RobotWatch:
     def _on_odometry(self, message: Odometry) -> None:
         x, y = message.pose.pose.position.x, message.pose.pose.position.y
         if not (math.isfinite(x) and math.isfinite(y)):
-            self._node.report(WARN, "odometry", "a pose that is not finite was ignored")
+            self._trouble("odometry", "a pose that is not finite was ignored")
             return
+        self._well("odometry")
         if self._odom is not None:
             step_m = math.hypot(x - self._odom[0], y - self._odom[1])
             self.driven_m += step_m if step_m < 1.0 else 0.0  # a reset is no way driven
@@ -161,6 +163,16 @@ class RobotWatch:
         try:
             self._scan = scan_from_msg(message)
         except BadInputError as error:
-            self._node.report(WARN, "scan", str(error))
+            self._trouble("scan", str(error))
             return
+        self._well("scan")
         self._scan_seen.arrived(self._node.steady_ns())
+
+    def _trouble(self, name: str, text: str) -> None:
+        self._troubles.add(name)
+        self._node.report(WARN, name, text)
+
+    def _well(self, name: str) -> None:
+        if name in self._troubles:
+            self._troubles.remove(name)
+            self._node.report(OK, name, "well again")

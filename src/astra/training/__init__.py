@@ -1,0 +1,1 @@
+"""One file per training stage; they arrive with the learned heads."""

@@ -1,0 +1,1 @@
+"""Who reads landmarks and sentences: the embedded models, later a multimodal language model."""

@@ -1,0 +1,1 @@
+"""One module per executable; each callback converts in, calls the core, converts out."""
