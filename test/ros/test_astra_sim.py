@@ -70,6 +70,7 @@ class Listener:
         self.until(lambda: self.sim_ns() >= end, 30.0 * time_s + 10.0, f"{time_s} s of simulated time")
 
     def pose(self) -> Pose2:
+        self.until(lambda: bool(self.heard["/ground_truth/odom"]), 30.0, "the truth")
         return pose2_from_pose(self.heard["/ground_truth/odom"][-1].pose.pose)
 
     def close(self) -> None:
@@ -186,7 +187,9 @@ def test_compressed_images_stamped_commands_and_a_random_start(listener: Listene
     process = start("astra_sim", world=hall, seed=5, compressed="true", enable_stamped_cmd_vel="true")
     commands = listener.node.create_publisher(TwistStamped, "/cmd_vel", 10)
     try:
-        listener.until(lambda: bool(listener.heard["/front/image_raw/compressed"]) and commands.get_subscription_count() > 0, 60.0, "an image")
+        heard = listener.heard
+        listener.until(lambda: bool(heard["/front/image_raw/compressed"] and heard["/ground_truth/odom"]), 60.0, "an image and the truth")
+        listener.until(lambda: commands.get_subscription_count() > 0, 60.0, "a listener to commands")
         assert rgb_from_compressed(listener.heard["/front/image_raw/compressed"][-1]).shape == (160, 224, 3)
         first = listener.pose()
         assert abs(first.x) < 4.9 - 0.4 and abs(first.y) < 2.9 - 0.4
