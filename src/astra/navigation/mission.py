@@ -198,6 +198,8 @@ class Mission:
         stale = self._watch_inputs()
         if stale:
             return stale
+        if tick.stale and self._state not in (_State.FETCHING_MAP, _State.FINDING_GOAL, _State.PLANNING):
+            return ()  # nothing may start to move now; `_watch_inputs` bounds the wait
         match self._state:
             case _State.FETCHING_MAP:
                 return self._tick_fetching()
