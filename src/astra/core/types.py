@@ -34,11 +34,12 @@ def nanoseconds(time_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CameraFrame:
-    """One image of one camera; `rgb` is (H, W, 3) uint8, RGB."""
+    """One image of one camera: `rgb` (H, W, 3) uint8, RGB; `depth_m` (H, W) float32 along the optical axis, 0 where nothing was measured."""
 
     stamp_ns: int
     camera: str
     rgb: UInt8Array
+    depth_m: Float32Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
