@@ -20,6 +20,7 @@ COMMANDS = {
     "find": "what does this instruction or image mean on the map?",
     "route": "a route over the graph",
     "odometry": "wheel and IMU odometry of a recorded drive",
+    "drive": "inspect recorded drives and pack them for training",
     "sim": "make worlds, record tours, run missions",
     "up": "start the stack and supervise it (for machines without ros2 launch)",
 }

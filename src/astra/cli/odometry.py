@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="TUM trajectory to write, odom_from_base")
     parser.add_argument("--sensors", default="imu,wheel", help="comma-separated subset of vision, imu, wheel (default: imu,wheel)")
     parser.add_argument("--config", type=Path, help="YAML with overrides of OdometryConfig")
+    parser.add_argument("--topics", type=Path, metavar="FILE", help="topic map YAML (default: topics are found by type)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -30,12 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Integrate the drive and write its trajectory."""
     from astra.core.config import load_config
-    from astra.datasets import open_drive
+    from astra.datasets import TopicMap, open_drive
     from astra.fusion.odometry import OdometryConfig, integrate
 
     sensors = _sensors(args.sensors)
     config = load_config(OdometryConfig, args.config)
-    drive = open_drive(args.drive, need_cameras=False)
+    drive = open_drive(args.drive, TopicMap.load(args.topics) if args.topics else None, need_cameras=False)
     wheel = drive.wheel()
     if not len(wheel):
         raise BadInputError(f"{args.drive} holds no wheel odometry")

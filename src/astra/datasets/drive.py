@@ -1,23 +1,39 @@
-"""Read a recorded drive (rosbag2 or ROS 1 bag, simulated or real) without ROS."""
+"""A recorded drive, simulated or real, without ROS: calibration, sensors, synchronised observations, truth where it was recorded, and its state of health."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import heapq
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, UInt8Array, WheelTwist, seconds
-from astra.datasets.topics import CameraTopics, TopicMap, discover_topics
+from astra.core.types import CameraFrame, ImuSample, LaserScan, Observation, Scene, WheelTwist, nanoseconds
+from astra.datasets import decode
+from astra.datasets.bag import Bag
+from astra.datasets.clocks import Stamper, clock_offsets
+from astra.datasets.origin import DriveOrigin
+from astra.datasets.report import DriveReport, inspect_bag
+from astra.datasets.topics import CONTACT_TOPIC, TRUTH_TOPIC, CameraTopics, TopicMap, discover_topics
 from astra.geometry import CameraModel, CameraRig, Pose3, RigCamera, Trajectory
 
-TRUTH_TOPIC = "/ground_truth/odom"
-_COLOURS = {"rgb8": None, "bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "mono8": cv2.COLOR_GRAY2RGB}
+REORDER_S = 0.5  # messages of different topics may arrive this much out of order
+DEPTH_TOLERANCE_S = 0.005  # between an image and its depth
+BASE_FRAMES = ("base_link", "base_footprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message with its time and the time at which it was received."""
+
+    stamp_ns: int
+    received_ns: int
+    topic: str
+    message: Any
 
 
 class Drive:
@@ -30,58 +46,82 @@ class Drive:
         need_cameras: False for recordings of wheels and IMU alone.
 
     Raises:
-        BadInputError: not a bag, a truncated bag, no camera topic, or no camera_info.
+        BadInputError: not a bag, a truncated bag, no camera topic, or a topic of `topics` that it does not have.
     """
 
-    def __init__(
-        self, path: Path, topics: TopicMap | None = None, camera: CameraModel | None = None, *, need_cameras: bool = True
-    ) -> None:
-        if not path.exists():
-            raise BadInputError(f"{path} does not exist")
+    def __init__(self, path: Path, topics: TopicMap | None = None, camera: CameraModel | None = None, *, need_cameras: bool = True) -> None:
+        self.bag = Bag(path)
         self.path = path
         self.name = path.stem if path.is_file() else path.name
+        self.duration_s = self.bag.duration_s
         self._camera = camera
-        with self._open() as reader:
-            kinds = {topic: info.msgtype for topic, info in reader.topics.items() if info.msgtype}
-            self.topics = topics or discover_topics(kinds, str(path), need_cameras=need_cameras)
-            self.duration_s = seconds(max(int(reader.duration), 0))
+        kinds = {topic: facts.kind for topic, facts in self.bag.topics.items() if facts.count}
+        if topics is not None:
+            topics.check(kinds, str(path))
+        self.topics = topics or discover_topics(kinds, str(path), need_cameras=need_cameras)
 
     @functools.cached_property
     def rig(self) -> CameraRig:
         """The cameras with intrinsics from camera_info and extrinsics from /tf_static (identity without it)."""
         models = {c.name: self._model(c) for c in self.topics.cameras}
         frames = self._camera_frames()
-        static = self._static_transforms()
-        cameras = [RigCamera(name, model, _base_from(frames.get(name, ""), static)) for name, model in models.items()]
+        cameras = [RigCamera(name, model, self.base_from_sensor(frames.get(name, ""))) for name, model in models.items()]
         return CameraRig(tuple(cameras))
 
-    def frames(self) -> Iterator[CameraFrame]:
-        """All cameras' images in time order.
+    @functools.cached_property
+    def origin(self) -> DriveOrigin | None:
+        """Which world and seed a simulated drive comes from; None for a real one."""
+        return DriveOrigin.from_texts(self.bag.custom, str(self.path))
+
+    def frames(self, *, depth: bool = False) -> Iterator[CameraFrame]:
+        """All cameras' images in time order, with the depth images that belong to them if asked for.
 
         Raises:
             BadInputError: an image cannot be decoded, or a camera's clock runs backwards.
         """
-        names = {c.image: c.name for c in self.topics.cameras}
-        last: dict[str, int] = {}
-        for topic, message in self._messages(list(names)):
-            stamp = _stamp(message)
-            camera = names[topic]
-            if stamp < last.get(camera, stamp):
-                raise BadInputError(f"{self.path}: the clock of {topic} steps back by {seconds(last[camera] - stamp):.3f} s")
-            last[camera] = stamp
-            yield CameraFrame(stamp, camera, decode_image(message, f"{self.path} {topic}"))
+        return (frame for _, frame in self.arriving_frames(depth=depth))
+
+    def observations(self, tolerance_s: float = 0.02, *, depth: bool = False) -> Iterator[Observation]:
+        """What the robot sensed, tick by tick: images taken within `tolerance_s` of each other and everything else since the last tick.
+
+        A set of images ends when a camera repeats; a set may lack a camera. Without cameras there are ten ticks a second.
+
+        Raises:
+            BadInputError: as for `frames`, for every sensor.
+        """
+        from astra.datasets.observe import observations
+
+        return observations(self, tolerance_s, depth=depth)
+
+    def scenes(self) -> Iterator[Scene]:
+        """The simulator's truth, where it was recorded. For targets and evaluation only: nothing that builds or uses a map may call this."""
+        in_contact = False
+        stamper = self._stamper()
+        for message in self.bag.messages((TRUTH_TOPIC, CONTACT_TOPIC)):
+            if message.topic == CONTACT_TOPIC:
+                in_contact = bool(message.value.data)
+            else:
+                stamp = stamper(TRUTH_TOPIC, message.received_ns, decode.header_ns(message.value))
+                yield decode.scene_from_message(message.value, stamp, in_contact=in_contact)
+
+    def truth(self) -> Trajectory | None:
+        """The path of `scenes`, or None without truth; the same restriction holds."""
+        rows = [(scene.stamp_ns, Pose3.from_matrix(scene.world_from_base).pose2()) for scene in self.scenes()]
+        if not rows:
+            return None
+        return Trajectory(np.array([stamp for stamp, _ in rows], dtype=np.int64), np.array([(p.x, p.y, p.yaw) for _, p in rows]))
 
     def imu(self) -> Sequence[ImuSample]:
         """All IMU readings in time order."""
-        return [ImuSample(_stamp(m), _xyz(m.angular_velocity), _xyz(m.linear_acceleration)) for _, m in self._messages([self.topics.imu])]
+        return [decode.imu_from_message(a.message, a.stamp_ns) for a in self.arrivals((self.topics.imu,))]
 
     def wheel(self) -> Sequence[WheelTwist]:
         """All wheel odometry readings in time order."""
-        return [WheelTwist(_stamp(m), float(m.twist.twist.linear.x), float(m.twist.twist.angular.z)) for _, m in self._messages([self.topics.wheel])]
+        return [decode.wheel_from_message(a.message, a.stamp_ns) for a in self.arrivals((self.topics.wheel,))]
 
     def scans(self) -> Sequence[LaserScan]:
         """All lidar scans in time order."""
-        return [_scan(m) for _, m in self._messages([self.topics.scan])]
+        return [decode.scan_from_message(a.message, a.stamp_ns) for a in self.arrivals((self.topics.scan,))]
 
     @functools.cached_property
     def odometry(self) -> Trajectory | None:
@@ -93,68 +133,69 @@ class Drive:
 
     def base_from_sensor(self, frame: str) -> Pose3:
         """Where a sensor frame sits on the base, by /tf_static (identity if unknown)."""
-        return _base_from(frame, self._static_transforms())
+        pose, static = Pose3(), self._static_transforms
+        while frame in static and frame not in BASE_FRAMES:
+            frame, parent_from_frame = static[frame]
+            pose = parent_from_frame @ pose
+        return pose
 
-    def truth(self) -> Trajectory | None:
-        """The simulator's truth, where it was recorded. For evaluation only: nothing that builds or uses a map may call this."""
-        rows = [(_stamp(m), m.pose.pose) for _, m in self._messages([TRUTH_TOPIC])]
-        if not rows:
-            return None
-        poses = [Pose3.from_quaternion(_xyzw(p.orientation), _xyz(p.position)).pose2() for _, p in rows]
-        return Trajectory(np.array([stamp for stamp, _ in rows], dtype=np.int64), np.array([(p.x, p.y, p.yaw) for p in poses]))
+    def report(self) -> DriveReport:
+        """Rates, gaps, clock steps and delays of every topic."""
+        return inspect_bag(self.bag, self.topics, self._offsets)
 
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.typesys import Stores, get_typestore
+    def arrivals(self, topics: Collection[str]) -> Iterator[Arrival]:
+        """Messages of some topics with their time, in the order in which they were received."""
+        stamper = self._stamper()
+        for message in self.bag.messages([topic for topic in topics if topic]):
+            stamp = stamper(message.topic, message.received_ns, decode.header_ns(message.value))
+            yield Arrival(stamp, message.received_ns, message.topic, message.value)
 
-        path = self.path
-        if path.is_file() and path.suffix != ".bag":
-            path = path.parent  # rosbag2 is a folder
-        try:
-            with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-                yield reader
-        except BadInputError:
-            raise
-        except (AnyReaderError, OSError, ValueError, KeyError, AssertionError) as error:
-            raise BadInputError(f"{self.path} is not a readable bag (damaged, truncated or foreign): {error}") from error
+    def arriving_frames(self, *, depth: bool = False) -> Iterator[tuple[int, CameraFrame]]:
+        """Images in time order, each with the time at which it was received."""
+        names = {c.image: c.name for c in self.topics.cameras}
+        depths = {c.depth: c.name for c in self.topics.cameras if c.depth} if depth else {}
+        tolerance_ns = nanoseconds(DEPTH_TOLERANCE_S)
+        waiting: dict[str, Arrival] = {}
+        for a in _in_time_order(self.arrivals([*names, *depths]), early=depths, early_ns=tolerance_ns):
+            if a.topic in depths:
+                waiting[depths[a.topic]] = a
+                continue
+            camera, found = names[a.topic], waiting.get(names[a.topic])
+            near = found is not None and abs(found.stamp_ns - a.stamp_ns) <= tolerance_ns
+            metres = decode.depth_from_message(found.message, f"{self.path} {found.topic}") if found is not None and near else None
+            yield a.received_ns, CameraFrame(a.stamp_ns, camera, decode.rgb_from_message(a.message, f"{self.path} {a.topic}"), metres)
 
-    def _messages(self, topics: list[str]) -> Iterator[tuple[str, Any]]:
-        with self._open() as reader:
-            connections = [c for c in reader.connections if c.topic in topics and c.topic]
-            if not connections:
-                return
-            for connection, _, raw in reader.messages(connections):
-                yield connection.topic, reader.deserialize(raw, connection.msgtype)
+    def _stamper(self) -> Stamper:
+        return Stamper(str(self.path), self.topics, self._offsets)
+
+    @functools.cached_property
+    def _offsets(self) -> dict[str, int]:
+        return clock_offsets(self.bag, self.topics)
 
     def _model(self, camera: CameraTopics) -> CameraModel:
         if self._camera is not None and len(self.topics.cameras) == 1:
             return self._camera
         if camera.info is None:
             raise BadInputError(f"{self.path}: camera {camera.name!r} has no camera_info beside {camera.image}; record it, or give --camera camera.yaml")
-        for _, m in self._messages([camera.info]):
-            info = {
-                "image_width": m.width, "image_height": m.height, "camera_matrix": {"data": list(m.k if hasattr(m, "k") else m.K)},
-                "distortion_model": m.distortion_model, "distortion_coefficients": {"data": list(m.d if hasattr(m, "d") else m.D)},
-            }  # fmt: skip
-            return CameraModel.from_camera_info(info, f"{self.path} {camera.info}")
+        for message in self.bag.messages((camera.info,)):
+            return decode.camera_from_message(message.value, f"{self.path} {camera.info}")
         raise BadInputError(f"{self.path}: {camera.info} holds no message")
 
     def _camera_frames(self) -> dict[str, str]:
         wanted = {c.image: c.name for c in self.topics.cameras}
         found: dict[str, str] = {}
-        for topic, message in self._messages(list(wanted)):
-            found.setdefault(wanted[topic], message.header.frame_id.lstrip("/"))
+        for message in self.bag.messages(wanted):
+            found.setdefault(wanted[message.topic], message.value.header.frame_id.lstrip("/"))
             if len(found) == len(wanted):
                 break
         return found
 
-    @functools.cache  # noqa: B019  (a drive lives as long as its reader)
+    @functools.cached_property
     def _static_transforms(self) -> dict[str, tuple[str, Pose3]]:
         found: dict[str, tuple[str, Pose3]] = {}
-        for _, message in self._messages(["/tf_static"]):
-            for t in message.transforms:
-                pose = Pose3.from_quaternion(_xyzw(t.transform.rotation), _xyz(t.transform.translation))
+        for message in self.bag.messages(("/tf_static",)):
+            for t in message.value.transforms:
+                pose = Pose3.from_quaternion(decode.xyzw(t.transform.rotation), decode.xyz(t.transform.translation))
                 found[t.child_frame_id.lstrip("/")] = (t.header.frame_id.lstrip("/"), pose)
         return found
 
@@ -164,56 +205,13 @@ def open_drive(path: Path, topics: TopicMap | None = None, *, need_cameras: bool
     return Drive(path, topics, need_cameras=need_cameras)
 
 
-def decode_image(message: Any, where: str) -> UInt8Array:
-    """Image or CompressedImage (any bag version) to (H, W, 3) uint8 RGB.
-
-    Raises:
-        BadInputError: the bytes are no image, or the encoding is unknown.
-    """
-    if hasattr(message, "format"):
-        decoded = cv2.imdecode(np.asarray(message.data, dtype=np.uint8), cv2.IMREAD_COLOR) if len(message.data) else None
-        if decoded is None:
-            raise BadInputError(f"{where}: a compressed image cannot be decoded")
-        return np.ascontiguousarray(decoded[..., ::-1])
-    if message.encoding not in _COLOURS:
-        raise BadInputError(f"{where}: image encoding {message.encoding!r} is not one of {', '.join(_COLOURS)}")
-    channels = {"mono8": 1, "rgba8": 4, "bgra8": 4}.get(message.encoding, 3)
-    row = message.width * channels
-    if len(message.data) < message.step * (message.height - 1) + row or message.step < row:
-        raise BadInputError(f"{where}: an image's data do not fit its size")
-    data = np.asarray(message.data, dtype=np.uint8)
-    data = np.pad(data, (0, max(message.step * message.height - len(data), 0)))
-    pixels = np.ascontiguousarray(data[: message.step * message.height].reshape(message.height, message.step)[:, :row])
-    pixels = pixels.reshape(message.height, message.width, channels)
-    code = _COLOURS[message.encoding]
-    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
-
-
-def _scan(m: Any) -> LaserScan:
-    ranges = np.array(m.ranges, dtype=np.float32)
-    with np.errstate(invalid="ignore"):
-        ranges[~((ranges >= m.range_min) & (ranges <= m.range_max))] = np.inf
-    return LaserScan(
-        _stamp(m), m.header.frame_id, ranges, float(m.angle_min), float(m.angle_increment), float(m.range_min), float(m.range_max)
-    )
-
-
-def _base_from(frame: str, static: dict[str, tuple[str, Pose3]]) -> Pose3:
-    pose = Pose3()
-    while frame in static and frame not in ("base_link", "base_footprint"):
-        frame, parent_from_frame = static[frame]
-        pose = parent_from_frame @ pose
-    return pose
-
-
-def _stamp(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
-def _xyz(v: Any) -> FloatArray:
-    return np.array([v.x, v.y, v.z], dtype=np.float64)
-
-
-def _xyzw(q: Any) -> FloatArray:
-    return np.array([q.x, q.y, q.z, q.w], dtype=np.float64)
+def _in_time_order(arrivals: Iterator[Arrival], early: Collection[str], early_ns: int) -> Iterator[Arrival]:
+    """Sort by stamp what arrives up to `REORDER_S` out of order; topics in `early` are stamped `early_ns` earlier."""
+    heap: list[tuple[int, int, Arrival]] = []
+    for rank, a in enumerate(arrivals):
+        stamp = a.stamp_ns - early_ns if a.topic in early else a.stamp_ns
+        heapq.heappush(heap, (stamp, rank, a))
+        while a.received_ns - heap[0][2].received_ns > nanoseconds(REORDER_S):
+            yield heapq.heappop(heap)[2]
+    while heap:
+        yield heapq.heappop(heap)[2]

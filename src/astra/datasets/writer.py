@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.types import CameraFrame, ImuSample, LaserScan, WheelTwist
-from astra.geometry import CameraModel, CameraRig, Pose2, Pose3
+from astra.core.types import AnyArray, CameraFrame, Float32Array, ImuSample, LaserScan, Scene, WheelTwist
+from astra.datasets.origin import DriveOrigin
+from astra.datasets.topics import CONTACT_TOPIC, TRUTH_TOPIC
+from astra.geometry import CameraModel, CameraRig, Pose3
 
 JPEG_QUALITY = 92
+MAX_DEPTH_M = 65.535  # of 16 bits of millimetres
 
 
 class DriveWriter:
@@ -25,16 +28,24 @@ class DriveWriter:
         lidar: pose of the scanner on the base, or None without one.
         imu: pose of the IMU on the base.
         truth: whether `/ground_truth/odom` is recorded too.
+        raw: images as they are, not as JPEG.
+        origin: which world and seeds the drive comes from; kept in the bag's metadata.
+
+    A message's log time is `received_ns` where that is given, else its stamp. Chunks are compressed (zstd).
     """
 
-    def __init__(self, path: Path, rig: CameraRig, *, lidar: Pose3 | None = None, imu: Pose3 | None = None, truth: bool = False) -> None:
-        from rosbags.rosbag2 import StoragePlugin, Writer
+    def __init__(
+        self, path: Path, rig: CameraRig, *, lidar: Pose3 | None = None, imu: Pose3 | None = None, truth: bool = False, raw: bool = False,
+        origin: DriveOrigin | None = None,
+    ) -> None:  # fmt: skip
+        from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
         from rosbags.typesys import Stores, get_typestore
 
         if path.exists():
             raise BadInputError(f"{path} exists already; a drive is never overwritten")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._rig, self._truth = rig, truth
+        self._rig, self._truth, self._raw = rig, truth, raw
+        self._in_contact: bool | None = None
         self._frames: dict[tuple[str, str], Pose3] = {("base_link", f"{c.name}_optical_frame"): c.base_from_cam for c in rig.cameras}
         if lidar is not None:
             self._frames["base_link", "lidar"] = lidar
@@ -42,6 +53,9 @@ class DriveWriter:
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._types = self._store.types
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        for key, text in origin.texts().items() if origin else ():
+            self._writer.set_custom_data(key, text)
         self._connections: dict[str, Any] = {}
         self._static_written = False
 
@@ -52,54 +66,67 @@ class DriveWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._writer.close()
 
-    def write_frame(self, frame: CameraFrame) -> None:
-        """Write one image (JPEG) and its camera_info."""
-        self._write_static(frame.stamp_ns)
-        name = f"{frame.camera}_optical_frame"
-        ok, jpeg = cv2.imencode(".jpg", frame.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not ok:
-            raise BadInputError(f"a frame of camera {frame.camera!r} with shape {frame.rgb.shape} cannot be encoded")
-        header = self._header(frame.stamp_ns, name)
-        kind, pixels = "rgb8; jpeg compressed bgr8", np.asarray(jpeg).ravel()
-        self._put(f"/{frame.camera}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", frame.stamp_ns, header=header, format=kind, data=pixels)
-        self._put(f"/{frame.camera}/camera_info", "sensor_msgs/msg/CameraInfo", frame.stamp_ns, **self._info(self._rig[frame.camera].model, header))
+    def write_frame(self, frame: CameraFrame, received_ns: int | None = None) -> None:
+        """Write one image, its camera_info and, where there is one, its depth image."""
+        header = self._header(frame.stamp_ns, f"{frame.camera}_optical_frame")
+        now = frame.stamp_ns if received_ns is None else received_ns
+        self._write_static(now)
+        if self._raw:
+            self._put(f"/{frame.camera}/image_raw", "sensor_msgs/msg/Image", now, **_image(header, frame.rgb, "rgb8"))
+        else:
+            ok, jpeg = cv2.imencode(".jpg", frame.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            if not ok:
+                raise BadInputError(f"a frame of camera {frame.camera!r} with shape {frame.rgb.shape} cannot be encoded")
+            kind, data = "rgb8; jpeg compressed bgr8", np.asarray(jpeg).ravel()
+            self._put(f"/{frame.camera}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", now, header=header, format=kind, data=data)
+        if frame.depth_m is not None:
+            self._put(f"/{frame.camera}/depth", "sensor_msgs/msg/Image", now, **_image(header, _millimetres(frame.depth_m), "16UC1"))
+        self._put(f"/{frame.camera}/camera_info", "sensor_msgs/msg/CameraInfo", now, **self._info(self._rig[frame.camera].model, header))
 
-    def write_imu(self, sample: ImuSample) -> None:
+    def write_imu(self, sample: ImuSample, received_ns: int | None = None) -> None:
         """Write one IMU reading."""
-        self._write_static(sample.stamp_ns)
+        now = sample.stamp_ns if received_ns is None else received_ns
+        self._write_static(now)
         unknown = np.array([-1.0, *[0.0] * 8])
         self._put(
-            "/imu", "sensor_msgs/msg/Imu", sample.stamp_ns, header=self._header(sample.stamp_ns, "imu_link"), orientation=self._quaternion(Pose3()),
+            "/imu", "sensor_msgs/msg/Imu", now, header=self._header(sample.stamp_ns, "imu_link"), orientation=self._quaternion(Pose3()),
             orientation_covariance=unknown, angular_velocity=self._vector(sample.angular_velocity), angular_velocity_covariance=np.zeros(9),
             linear_acceleration=self._vector(sample.linear_acceleration), linear_acceleration_covariance=np.zeros(9),
         )  # fmt: skip
 
-    def write_wheel(self, twist: WheelTwist) -> None:
+    def write_wheel(self, twist: WheelTwist, received_ns: int | None = None) -> None:
         """Write one wheel odometry reading; its pose is zero, only the twist counts."""
-        self._odometry("/wheel/odometry", twist.stamp_ns, "wheel_odom", Pose2(), twist.linear_mps, twist.angular_radps)
+        now = twist.stamp_ns if received_ns is None else received_ns
+        self._odometry("/wheel/odometry", now, self._header(twist.stamp_ns, "wheel_odom"), Pose3(), twist.linear_mps, twist.angular_radps)
 
-    def write_scan(self, scan: LaserScan) -> None:
+    def write_scan(self, scan: LaserScan, received_ns: int | None = None) -> None:
         """Write one lidar scan."""
-        self._write_static(scan.stamp_ns)
+        now = scan.stamp_ns if received_ns is None else received_ns
+        self._write_static(now)
         self._put(
-            "/scan", "sensor_msgs/msg/LaserScan", scan.stamp_ns, header=self._header(scan.stamp_ns, scan.frame), angle_min=scan.angle_min_rad,
+            "/scan", "sensor_msgs/msg/LaserScan", now, header=self._header(scan.stamp_ns, scan.frame), angle_min=scan.angle_min_rad,
             angle_max=scan.angle_min_rad + scan.angle_increment_rad * (len(scan.ranges) - 1), angle_increment=scan.angle_increment_rad, time_increment=0.0,
             scan_time=0.1, range_min=scan.range_min_m, range_max=scan.range_max_m, ranges=scan.ranges.astype(np.float32), intensities=np.zeros(0, np.float32),
         )  # fmt: skip
 
-    def write_truth(self, stamp_ns: int, world_from_base: Pose2, linear_mps: float, angular_radps: float) -> None:
-        """Write the simulator's truth, for evaluation; dropped unless the writer was made with `truth`."""
-        if self._truth:
-            self._odometry("/ground_truth/odom", stamp_ns, "world", world_from_base, linear_mps, angular_radps)
+    def write_truth(self, scene: Scene) -> None:
+        """Write the simulator's truth, for evaluation; dropped unless the writer was made with `truth`. Contact is written when it changes."""
+        if not self._truth:
+            return
+        if scene.in_contact != self._in_contact:
+            self._in_contact = scene.in_contact
+            self._put(CONTACT_TOPIC, "std_msgs/msg/Bool", scene.stamp_ns, data=scene.in_contact)
+        header, pose = self._header(scene.stamp_ns, "world"), Pose3.from_matrix(scene.world_from_base)
+        self._odometry(TRUTH_TOPIC, scene.stamp_ns, header, pose, scene.linear_mps, scene.angular_radps)
 
-    def _odometry(self, topic: str, stamp_ns: int, frame: str, pose: Pose2, linear_mps: float, angular_radps: float) -> None:
-        self._write_static(stamp_ns)
+    def _odometry(self, topic: str, now_ns: int, header: Any, pose: Pose3, linear_mps: float, angular_radps: float) -> None:
+        self._write_static(now_ns)
         t = self._types
-        lifted = Pose3.from_pose2(pose)
-        posed = t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=pose.x, y=pose.y, z=0.0), orientation=self._quaternion(lifted))
+        x, y, z = (float(v) for v in pose.translation)
+        posed = t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=x, y=y, z=z), orientation=self._quaternion(pose))
         twist = t["geometry_msgs/msg/Twist"](linear=self._vector(np.array([linear_mps, 0.0, 0.0])), angular=self._vector(np.array([0.0, 0.0, angular_radps])))
         self._put(
-            topic, "nav_msgs/msg/Odometry", stamp_ns, header=self._header(stamp_ns, frame), child_frame_id="base_link",
+            topic, "nav_msgs/msg/Odometry", now_ns, header=header, child_frame_id="base_link",
             pose=t["geometry_msgs/msg/PoseWithCovariance"](pose=posed, covariance=np.zeros(36)),
             twist=t["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=np.zeros(36)),
         )  # fmt: skip
@@ -149,3 +176,16 @@ class DriveWriter:
             "header": header, "height": model.height, "width": model.width, "distortion_model": model.distortion_model,
             "d": np.array(info["distortion_coefficients"]["data"]), "k": k, "r": np.eye(3).ravel(), "p": p, "binning_x": 0, "binning_y": 0, "roi": roi,
         }  # fmt: skip
+
+
+def _image(header: Any, pixels: AnyArray, encoding: str) -> dict[str, Any]:
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    data = pixels.view(np.uint8).ravel()
+    return {"header": header, "height": height, "width": width, "encoding": encoding, "is_bigendian": 0, "step": pixels.nbytes // height, "data": data}
+
+
+def _millimetres(depth_m: Float32Array) -> AnyArray:
+    """16UC1 by REP 118: millimetres, 0 where nothing was measured or it is too far to say."""
+    seen = np.isfinite(depth_m) & (depth_m > 0.0) & (depth_m < MAX_DEPTH_M)
+    return np.where(seen, np.rint(depth_m * 1000.0), 0).astype("<u2")

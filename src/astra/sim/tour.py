@@ -11,7 +11,7 @@ import numpy as np
 
 from astra.core.config import require
 from astra.core.errors import AstraError
-from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, WheelTwist, nanoseconds
+from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scene, WheelTwist, nanoseconds
 from astra.geometry import Pose2, wrap_angle
 from astra.sim.simulation import Simulation
 
@@ -84,7 +84,7 @@ class DriveSink(Protocol):
 
     def write_scan(self, scan: LaserScan) -> None: ...
 
-    def write_truth(self, stamp_ns: int, world_from_base: Pose2, linear_mps: float, angular_radps: float) -> None: ...
+    def write_truth(self, scene: Scene) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,7 @@ def _write_motion(simulation: Simulation, sink: DriveSink, truth: bool) -> None:
     for twist in simulation.drain_wheel():
         sink.write_wheel(twist)
     if truth:
-        scene = simulation.truth()
-        sink.write_truth(scene.stamp_ns, simulation.pose(), scene.linear_mps, scene.angular_radps)
+        sink.write_truth(simulation.truth())
 
 
 def _resample(waypoints: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from astra.core.errors import BadInputError
-from astra.core.types import CameraFrame, ImuSample, LaserScan, WheelTwist
+from astra.core.types import CameraFrame, ImuSample, LaserScan, Scene, WheelTwist
 from astra.datasets import Drive, DriveWriter, open_source
 from astra.datasets.topics import discover_topics
 from astra.geometry import CameraModel, CameraRig, Pose2, Pose3, RigCamera
@@ -29,7 +29,7 @@ def record(path: Path, *, frames: int = 5, truth: bool = True) -> Path:
             writer.write_imu(ImuSample(t, np.array([0.0, 0.0, 0.5]), np.array([0.0, 0.0, 9.81])))
             writer.write_wheel(WheelTwist(t, 0.3, 0.5))
             writer.write_scan(LaserScan(t, "lidar", np.array([1.0, np.inf, 2.0], np.float32), -1.0, 1.0, 0.1, 10.0))
-            writer.write_truth(t, Pose2(0.1 * i, 0.0, 0.2), 0.3, 0.5)
+            writer.write_truth(Scene(t, Pose3.from_pose2(Pose2(0.1 * i, 0.0, 0.2)).matrix(), 0.3, 0.5, in_contact=i == 2))
     return path
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from astra.core.errors import AstraError
-from astra.core.types import CameraFrame, ImuSample, LaserScan, WheelTwist
-from astra.geometry import Pose2
+from astra.core.types import CameraFrame, ImuSample, LaserScan, Scene, WheelTwist
+from astra.geometry import Pose2, Pose3
 from astra.sim.robot import RobotConfig
 from astra.sim.simulation import Simulation
 from astra.sim.tour import TourConfig, record_tour
@@ -39,8 +39,8 @@ class Memory:
     def write_scan(self, scan: LaserScan) -> None:
         self.scans.append(scan)
 
-    def write_truth(self, stamp_ns: int, world_from_base: Pose2, linear_mps: float, angular_radps: float) -> None:
-        self.poses.append(world_from_base)
+    def write_truth(self, scene: Scene) -> None:
+        self.poses.append(Pose3.from_matrix(scene.world_from_base).pose2())
 
 
 BENDS = np.array([(-4.0, 0.0), (-1.0, 0.0), (-1.0, 2.0), (-2.5, 2.0), (-2.5, 0.5)])
