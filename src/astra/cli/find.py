@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astra.cli.localize import BACKENDS, backend_from_args
 from astra.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", type=Path, help="camera.yaml of the image (default: the map's own camera, if it has one of its size)")
     parser.add_argument("--near", type=float, nargs=2, metavar=("X", "Y"), help="search outwards from here [m, map frame]")
     parser.add_argument("--radius", type=float, help="of the first search around --near [m]; it widens as needed")
+    parser.add_argument("--backend", choices=BACKENDS, default="embedded", help="who understands the instruction (default: embedded)")
+    parser.add_argument("--backend-config", type=Path, metavar="FILE", help="YAML with the backends' settings (docs/PROMPTS.md)")
     parser.add_argument("--out", type=Path, help="JSON file to write (default: standard output)")
     parser.set_defaults(run=run)
 
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.radius is not None and args.near is None:
         raise BadInputError("--radius needs --near")
     near = None if args.near is None else Pose2(args.near[0], args.near[1], 0.0)
-    finder = GoalFinder(args.map)
+    finder = GoalFinder(args.map, backend=backend_from_args(args))
     result = finder.find_text(args.instruction, near, args.radius) if args.image is None else _find_image(finder, args, near)
     text = json.dumps(record(result), indent=2, ensure_ascii=False)
     if args.out is None:

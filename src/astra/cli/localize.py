@@ -13,7 +13,8 @@ from astra.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from astra.core.types import UInt8Array
-    from astra.geometry import CameraModel
+    from astra.geometry import CameraModel, Pose3
+    from astra.global_model.backends.protocol import GlobalBackend
     from astra.global_model.types import Evidence, LocalizationResult
     from astra.topomap.types import TopoMap
 
@@ -25,7 +26,7 @@ One JSON record an image: status (localized, coarse or lost), confidence, map_fr
 Only `localized` carries a pose; `coarse` knows the place (candidate_nodes), `lost` knows nothing. The exit code is 0 whatever the answer.
 """
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-BACKENDS = ("embedded",)
+BACKENDS = ("embedded", "qwen2_5_vl", "server")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files, or folders of them")
     parser.add_argument("--camera", type=Path, help="camera.yaml of the images (default: the map's own camera, if it has one of their size)")
     parser.add_argument("--backend", choices=BACKENDS, default="embedded", help="who reads landmarks and ranks places (default: embedded)")
+    parser.add_argument("--backend-config", type=Path, metavar="FILE", help="YAML with the backends' settings (docs/PROMPTS.md)")
     parser.add_argument("--out", type=Path, required=True, help="JSONL file to write")
     parser.set_defaults(run=run)
 
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     paths = image_paths(args.images)
     given = CameraModel.load(args.camera) if args.camera else None
-    localizer = GlobalLocalizer(args.map)
+    localizer = GlobalLocalizer(args.map, backend=backend_from_args(args))
     lines, counts = [], {"localized": 0, "coarse": 0, "lost": 0}
     for path in tqdm(paths, desc="localize", unit="image", disable=not sys.stderr.isatty()):
         rgb = read_image(path)
@@ -63,16 +65,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def backend_from_args(args: argparse.Namespace) -> GlobalBackend:
+    """The backend that --backend and --backend-config name."""
+    from dataclasses import replace
+
+    from astra.core.config import load_config
+    from astra.global_model.backends.select import BackendConfig, make_backend
+
+    return make_backend(replace(load_config(BackendConfig, args.backend_config), name=args.backend))
+
+
 def record(image: str, result: LocalizationResult) -> dict[str, Any]:
     """The record of one image."""
     from astra.geometry import BODY_FROM_OPTICAL
 
-    pose = None if result.map_from_base is None else result.map_from_base @ BODY_FROM_OPTICAL
+    pose, claim = (None if p is None else p @ BODY_FROM_OPTICAL for p in (result.map_from_base, result.claimed_map_from_base))
     return {
         "image": image,
         "status": result.status.value,
         "confidence": round(float(result.confidence), 4),
-        "map_from_cam": None if pose is None else {"translation_m": pose.translation.tolist(), "rotation_xyzw": pose.quaternion_xyzw().tolist()},
+        "map_from_cam": _pose(pose),
+        "claimed_map_from_cam": _pose(claim),
         "covariance": None if result.covariance is None else result.covariance.tolist(),
         "candidate_nodes": [int(i) for i in result.candidate_nodes],
         "matched_landmarks": [_evidence(e) for e in result.matched_landmarks],
@@ -86,6 +99,10 @@ def record(image: str, result: LocalizationResult) -> dict[str, Any]:
             "total": round(result.times.total_s, 4),
         },
     }
+
+
+def _pose(pose: Pose3 | None) -> dict[str, Any] | None:
+    return None if pose is None else {"translation_m": pose.translation.tolist(), "rotation_xyzw": pose.quaternion_xyzw().tolist()}
 
 
 def _evidence(evidence: Evidence) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from astra.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from astra.mapping.build import MappingConfig
-    from astra.mapping.landmarks import LandmarkExtractor
     from astra.mapping.tour import Tour
     from astra.topomap import TopoMap
 
@@ -31,7 +30,7 @@ BUILD_EXAMPLES = """examples:
   astra map build photos/ --camera camera.yaml --out maps/kitchen
   astra map build walk.mp4 --camera phone.yaml --odometry walk.tum --rate-hz 3 --out maps/lab
 """
-LANDMARK_BACKENDS = ("text", "none")
+LANDMARK_BACKENDS = ("text", "qwen2_5_vl", "server", "none")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--odometry", metavar="TUM", type=Path, help="trajectory of base_link: metric scale and priors; for one SOURCE")
     build.add_argument("--rate-hz", type=float, help="images a second without odometry; 0 keeps every image (default: 2, photos: 0)")
     build.add_argument("--landmarks", choices=LANDMARK_BACKENDS, default="text", help="what finds landmarks (default: text)")
+    build.add_argument("--backend-config", type=Path, metavar="FILE", help="YAML of the landmarks' backend (docs/PROMPTS.md)")
     build.add_argument("--config", metavar="FILE", type=Path, help="YAML with overrides of MappingConfig")
     build.add_argument("--json", action="store_true", help="print the summary as JSON, show no progress")
     build.set_defaults(run=run_build)
@@ -74,6 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run_build(args: argparse.Namespace) -> int:
     """Build the map and print what it is worth."""
+    from astra.cli.landmark_backends import make_extractor
     from astra.mapping.build import build_map
     from astra.mapping.progress import Quiet, TqdmProgress
     from astra.perception.place import PlaceEncoder
@@ -81,7 +82,7 @@ def run_build(args: argparse.Namespace) -> int:
     tours = _tours(args)
     config = _config(args, tours)
     progress = Quiet() if args.json or not sys.stderr.isatty() else TqdmProgress()
-    build_map(tours, args.out, config, _extractor(args.landmarks), PlaceEncoder(), progress)
+    build_map(tours, args.out, config, make_extractor(args.landmarks, args.backend_config), PlaceEncoder(), progress)
     return _print_summary(args.out, args.json, with_files=False)
 
 
@@ -143,16 +144,6 @@ def _is_photos(tour: Tour) -> bool:
     from astra.mapping.tour import TourWithOdometry
 
     return isinstance(tour.tour if isinstance(tour, TourWithOdometry) else tour, ImageTour)
-
-
-def _extractor(backend: str) -> LandmarkExtractor | None:
-    if backend == "none":
-        return None
-    from astra.mapping.text_landmarks import TextLandmarkExtractor
-    from astra.perception.text import TextReader, TextReaderConfig
-
-    # A tour passes every sign many times, some of them near: enlarging less reads as many signs in two thirds of the time.
-    return TextLandmarkExtractor(TextReader(TextReaderConfig(min_long_side_px=448)))
 
 
 def _print_summary(path: Path, as_json: bool, with_files: bool) -> int:

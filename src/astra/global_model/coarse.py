@@ -22,17 +22,15 @@ from astra.topomap.types import Landmark
 
 @dataclass(frozen=True, slots=True)
 class CoarseConfig:
-    """How many candidates go on to the fine stage and what counts as the same text."""
+    """How many candidates go on to the fine stage."""
 
     candidates: int = 12  # nodes that go on
     views_per_image: int = 40  # best map views of each query image that vote for their nodes
-    min_text_similarity: float = 0.80  # of letters and digits, 0..1
     landmark_weight: float = 0.5  # of a matched landmark's vote, relative to one image's place vote
 
     def __post_init__(self) -> None:
         require(self.candidates >= 1, "candidates", self.candidates, "≥ 1")
         require(self.views_per_image >= 1, "views_per_image", self.views_per_image, "≥ 1")
-        require(0.0 < self.min_text_similarity <= 1.0, "min_text_similarity", self.min_text_similarity, "in (0, 1]")
         require(self.landmark_weight >= 0.0, "landmark_weight", self.landmark_weight, "≥ 0")
 
 
@@ -88,7 +86,7 @@ class LandmarkMatch:
 
 
 def match_landmarks(
-    detections: Sequence[Sequence[DetectedLandmark]], landmarks: Iterable[Landmark], config: CoarseConfig
+    detections: Sequence[Sequence[DetectedLandmark]], landmarks: Iterable[Landmark], min_similarity: float
 ) -> tuple[LandmarkMatch, ...]:
     """All pairs of a detection (per query image) and a landmark whose labels agree, best first."""
     known = [(landmark.id, landmark.is_text, normalise_text(landmark.label)) for landmark in landmarks]
@@ -100,7 +98,7 @@ def match_landmarks(
                 if is_text != detection.is_text:
                     continue
                 similarity = text_similarity(label, other)
-                if similarity >= config.min_text_similarity:
+                if similarity >= min_similarity:
                     matches.append(LandmarkMatch(landmark_id, view, detection, similarity))
     return tuple(sorted(matches, key=lambda m: (-m.similarity, m.landmark_id)))
 

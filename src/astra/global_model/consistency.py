@@ -19,11 +19,13 @@ class ConsistencyConfig:
     best_nodes: int = 4  # of a place, whose scores count
     landmark_bonus: float = 0.5  # per matched landmark that the place sees
     max_places: int = 4  # that go on to the fine stage
+    min_shared: float = 0.3  # of the scene that the query and a place's likest view must show in common, where the backend judges it
 
     def __post_init__(self) -> None:
         require(self.link_m > 0.0, "link_m", self.link_m, "> 0")
         require(self.best_nodes >= 1, "best_nodes", self.best_nodes, "≥ 1")
         require(self.landmark_bonus >= 0.0, "landmark_bonus", self.landmark_bonus, "≥ 0")
+        require(0.0 <= self.min_shared <= 1.0, "min_shared", self.min_shared, "in [0, 1]")
         require(self.max_places >= 1, "max_places", self.max_places, "≥ 1")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from astra.core.config import require
 from astra.core.errors import BadInputError
 from astra.geometry import Pose2
-from astra.global_model.backends.embedded import EmbeddedBackend, EmbeddedConfig
+from astra.global_model.backends.embedded import EmbeddedBackend
 from astra.global_model.backends.protocol import GlobalBackend, Meaning
 from astra.global_model.loaded import LoadedMap
 from astra.global_model.localizer import GlobalLocalizer
@@ -35,7 +35,6 @@ class GoalConfig:
     sight_m: float = 6.0  # how far other names are looked for
     max_candidates: int = 5
     standing: StandingConfig = field(default_factory=StandingConfig)
-    backend: EmbeddedConfig = field(default_factory=EmbeddedConfig)
 
     def __post_init__(self) -> None:
         require(self.default_radius_m > 0, "default_radius_m", self.default_radius_m, "> 0")
@@ -61,7 +60,7 @@ class GoalFinder:
     ) -> None:
         self.config = config or GoalConfig()
         self.loaded = loaded or LoadedMap.load(map_dir)
-        self.backend: GlobalBackend = backend or EmbeddedBackend(self.config.backend)
+        self.backend: GlobalBackend = backend or EmbeddedBackend()
         self._localizer = localizer
         self._standing = StandingRoom(self.loaded, self.config.standing)
 
@@ -78,7 +77,7 @@ class GoalFinder:
         if not text.strip():
             raise BadInputError("the instruction is empty")
         landmarks = tuple(self.loaded.map.landmarks.values())
-        meanings = [m for m in self.backend.resolve_goal(text, landmarks) if m.score >= self.config.min_score]
+        meanings = [m for m in self.backend.resolve_goal(text, landmarks, near) if m.score >= self.config.min_score]
         if not meanings:
             return FindResult(GoalStatus.NOT_FOUND, (), f"nothing on the map fits “{text.strip()}”")
         chosen = self._within(meanings, near, radius_m)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray
+from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 from astra.geometry import Pose3
 from astra.perception.local import unit_descriptors
 from astra.topomap.features import MapFeatures
@@ -76,6 +76,15 @@ class LoadedMap:
         if len(self._cache) > self._cached_views:
             self._cache.popitem(last=False)
         return points
+
+    def image(self, row: int) -> UInt8Array | None:
+        """The picture of the view in this row, (H, W, 3) uint8 RGB; None where the map has no files or this one is gone."""
+        import cv2
+
+        if self.path is None:
+            return None
+        bgr = cv2.imread(str(self.path / self.index.view(int(self.view_ids[row])).image), cv2.IMREAD_COLOR)
+        return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
 
     def rows_like(self, map_from_cam: Pose3, count: int, max_distance_m: float, max_angle_rad: float) -> IntArray:
         """Rows of the views that look most like a camera at this pose would, best first."""

@@ -15,8 +15,8 @@ from astra.core.config import require
 from astra.core.types import Float32Array, IntArray
 from astra.geometry import Pose3
 from astra.global_model.backends.embedded import EmbeddedBackend
-from astra.global_model.backends.protocol import GlobalBackend
-from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, match_landmarks, rank_nodes
+from astra.global_model.backends.protocol import GlobalBackend, PosedImage
+from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, rank_nodes
 from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability, spread_of
 from astra.global_model.consistency import ConsistencyConfig, Place, explain_landmarks, group_places
 from astra.global_model.fine import (
@@ -49,6 +49,7 @@ class GlobalLocalizerConfig:
     refine_angle_rad: float = math.radians(50.0)
     neighbour_m: float = 1.2  # nodes this near to a place's own take part in matching
     strong_confidence: float = 0.98  # of the best place: others are not tried
+    claim_views: int = 3  # posed views that the backend gets to claim a pose from
     coarse_margin: float = 1.25  # of the best place's score over the next: the place is called known
     read_landmarks: str = "when_needed"  # or "always", "never": reading text takes longer than all the rest
     coarse: CoarseConfig = field(default_factory=CoarseConfig)
@@ -65,6 +66,7 @@ class GlobalLocalizerConfig:
         require(0 < self.refine_angle_rad <= math.pi, "refine_angle_rad", self.refine_angle_rad, "in (0, π]")
         require(self.neighbour_m >= 0, "neighbour_m", self.neighbour_m, "≥ 0")
         require(0 < self.strong_confidence <= 1, "strong_confidence", self.strong_confidence, "in (0, 1]")
+        require(self.claim_views >= 1, "claim_views", self.claim_views, "≥ 1")
         require(self.coarse_margin >= 1, "coarse_margin", self.coarse_margin, "≥ 1")
         choices = ("when_needed", "always", "never")
         require(self.read_landmarks in choices, "read_landmarks", self.read_landmarks, f"one of {', '.join(choices)}")
@@ -123,10 +125,12 @@ class GlobalLocalizer:
             times = replace(times, coarse_s=times.coarse_s + time.perf_counter() - reading)
             if matches:
                 best, places, times = self._search(query, images, votes, matches, times)
+        localized = best is not None and best.objection is None
+        claim = self._claim(query, places, votes) if not localized else None
         times = replace(times, total_s=time.perf_counter() - started)
-        if best is not None and best.objection is None:
+        if best is not None and localized:
             return self._localized(query, best, matches, times)
-        return self._not_localized(query, best, places, matches, times)
+        return replace(self._not_localized(query, best, places, matches, times), claimed_map_from_base=claim)
 
     def _extract(self, query: Query) -> _Images:
         features = tuple(self._extractor.extract(view.rgb) for view in query.views)
@@ -135,8 +139,10 @@ class GlobalLocalizer:
     def _read_landmarks(self, query: Query) -> tuple[LandmarkMatch, ...]:
         if not self.loaded.map.landmarks:
             return ()
-        detections = [self.backend.detect_landmarks(view.rgb) for view in query.views]
-        return match_landmarks(detections, self.loaded.map.landmarks.values(), self.config.coarse)
+        landmarks = tuple(self.loaded.map.landmarks.values())
+        seen = [(k, sighting) for k, view in enumerate(query.views) for sighting in self.backend.recognise(view.rgb, landmarks, query.near)]
+        matches = [LandmarkMatch(s.landmark_id, k, s.detection, s.similarity) for k, s in seen]
+        return tuple(sorted(matches, key=lambda m: (-m.similarity, m.landmark_id)))
 
     def _from_hint(self, query: Query, images: _Images) -> _Attempt | None:
         """Where the robot believes to be, if the images bear it out beyond doubt; all cameras look where the hint says."""
@@ -154,6 +160,8 @@ class GlobalLocalizer:
         started = time.perf_counter()
         ranked = rank_nodes(self.loaded.index, votes, matches, query.near, query.near_radius_m, self.config.coarse)
         places = group_places(self.loaded.index, ranked, matches, self.config.consistency)
+        if matches:
+            places = self._consistent(query, votes, places)
         grouped = time.perf_counter()
         best: _Attempt | None = None
         for place in places:
@@ -164,6 +172,32 @@ class GlobalLocalizer:
                 break
         done = time.perf_counter()
         return best, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
+
+    def _consistent(self, query: Query, votes: PlaceVotes, places: tuple[Place, ...]) -> tuple[Place, ...]:
+        """Places whose likest view shows the query's scene, as far as the backend judges that (visual-consistency filter, section 3.1.2)."""
+        kept = []
+        for place in places:
+            rows = self.loaded.rows_of_nodes(place.node_ids)
+            k, best = np.unravel_index(int(np.argmax(votes.similarity[:, rows])), (len(query.views), len(rows))) if len(rows) else (0, 0)
+            reference = self.loaded.image(int(rows[best])) if len(rows) else None
+            score = None if reference is None else self.backend.consistency(query.views[int(k)].rgb, reference)
+            if score is None or score >= self.config.consistency.min_shared:
+                kept.append(place)
+        return tuple(kept)
+
+    def _claim(self, query: Query, places: Sequence[Place], votes: PlaceVotes) -> Pose3 | None:
+        """map_from_base as the backend claims it from the best place's views; nothing has verified it."""
+        rows = self.loaded.rows_of_nodes(places[0].node_ids) if places else np.zeros(0, dtype=np.int64)
+        if len(rows) == 0:
+            return None
+        k = int(np.argmax(votes.similarity[:, rows].max(axis=1)))
+        references = []
+        for row in rows[np.argsort(-votes.similarity[k][rows], kind="stable")[: self.config.claim_views]]:
+            rgb = self.loaded.image(int(row))
+            if rgb is not None:
+                references.append(PosedImage(rgb, self.loaded.index.view(int(self.loaded.view_ids[row])).map_from_cam))
+        map_from_cam = self.backend.estimate_pose(query.views[k].rgb, references)
+        return None if map_from_cam is None else map_from_cam @ query.views[k].base_from_cam.inverse()
 
     def _solve_place(self, query: Query, images: _Images, votes: PlaceVotes, place: Place) -> _Attempt:
         rows = self.loaded.rows_of_nodes(self._with_neighbours(place.node_ids))

@@ -104,6 +104,7 @@ class LocalizationResult:
     rejected_landmarks: tuple[Evidence, ...] = ()
     inliers: int = 0
     times: StageTimes = field(default_factory=StageTimes)
+    claimed_map_from_base: Pose3 | None = None  # by a language model where geometry found nothing; unverified, never a localization
 
 
 class GoalStatus(StrEnum):

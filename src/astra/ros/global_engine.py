@@ -8,7 +8,7 @@ from pathlib import Path
 
 from astra.core.config import require
 from astra.fusion.relocalization import RelocalizationConfig
-from astra.global_model.backends.embedded import EmbeddedBackend
+from astra.global_model.backends.select import BackendConfig, make_backend
 from astra.global_model.goal import GoalConfig, GoalFinder
 from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig, LoadedMap
 from astra.ros.global_inputs import InputsConfig
@@ -36,6 +36,7 @@ class GlobalNodeConfig:
     prior_sigma_rad: float = field(default=0.2, metadata={"help": "least uncertainty of /initialpose [rad]"})
     inputs: InputsConfig = field(default_factory=InputsConfig)
     relocalization: RelocalizationConfig = field(default_factory=RelocalizationConfig)
+    backend: BackendConfig = field(default_factory=BackendConfig)
     localizer: GlobalLocalizerConfig = field(default_factory=GlobalLocalizerConfig)
     goal: GoalConfig = field(default_factory=GoalConfig)
 
@@ -65,7 +66,7 @@ class Engine:
         Raises:
             MapError: it cannot be used; says why.
         """
-        loaded, backend = LoadedMap.load(folder), EmbeddedBackend(config.goal.backend)
+        loaded, backend = LoadedMap.load(folder), make_backend(config.backend)
         localizer = GlobalLocalizer(folder, config.localizer, loaded, backend)
         finder = GoalFinder(folder, config.goal, loaded, backend, localizer)
         finder.prepare()

@@ -55,7 +55,7 @@ def test_landmarks_add_votes_and_the_hint_adds_nodes():
     index, features = world()
     config = CoarseConfig(candidates=2)
     votes = PlaceRetrieval(index, features, config).vote(np.zeros((1, 32), np.float32))
-    matches = match_landmarks([[seen("ROOM 205")]], index.map.landmarks.values(), config)
+    matches = match_landmarks([[seen("ROOM 205")]], index.map.landmarks.values(), 0.8)
     assert [m.landmark_id for m in matches] == [9]
     ranked = rank_nodes(index, votes, matches, None, 3.0, config)
     assert ranked[0][0] == 4
@@ -66,7 +66,7 @@ def test_consistency_keeps_the_kitchen_that_the_other_evidence_supports():
     index, features = world()
     config = CoarseConfig()
     votes = PlaceRetrieval(index, features, config).vote(features.place[[0]])
-    matches = match_landmarks([[seen("KITCHEN")], [seen("Room 204")]], index.map.landmarks.values(), config)
+    matches = match_landmarks([[seen("KITCHEN")], [seen("Room 204")]], index.map.landmarks.values(), 0.8)
     places = group_places(index, rank_nodes(index, votes, matches, None, 3.0, config), matches, ConsistencyConfig())
     assert set(places[0].node_ids) == {0, 1}
     matched, rejected = explain_landmarks(index, places[0], matches)

@@ -13,7 +13,9 @@ import yaml
 
 from astra.core.config import require
 from astra.core.types import Float32Array, FloatArray, UInt8Array
-from astra.global_model.backends.protocol import DetectedLandmark, Meaning
+from astra.geometry import Pose2, Pose3
+from astra.global_model.backends.protocol import DetectedLandmark, Meaning, PosedImage, Sighting
+from astra.global_model.coarse import match_landmarks
 from astra.perception.embedding import TextEmbedder, TextEmbedderConfig
 from astra.perception.text import TextReader, TextReaderConfig, normalise_text
 from astra.topomap.types import Landmark
@@ -23,6 +25,7 @@ from astra.topomap.types import Landmark
 class EmbeddedConfig:
     """When a sentence means a landmark. Cosines are those of the embedding model."""
 
+    min_text_similarity: float = 0.80  # of a text in an image and a landmark's, letters and digits
     min_word_similarity: float = 0.84  # of two words' letters, so that OCR's slips are forgiven
     min_cosine: float = 0.66  # less is no relation
     sure_cosine: float = 0.92  # as sure as the word itself
@@ -32,6 +35,7 @@ class EmbeddedConfig:
     embedder: TextEmbedderConfig = field(default_factory=TextEmbedderConfig)
 
     def __post_init__(self) -> None:
+        require(0 < self.min_text_similarity <= 1, "min_text_similarity", self.min_text_similarity, "in (0, 1]")
         require(self.substitute_loss >= 0, "substitute_loss", self.substitute_loss, "≥ 0")
         require(0 < self.min_word_similarity <= 1, "min_word_similarity", self.min_word_similarity, "in (0, 1]")
         require(0 < self.min_cosine < self.sure_cosine <= 1, "min_cosine", self.min_cosine, "in (0, sure_cosine)")
@@ -93,8 +97,23 @@ class EmbeddedBackend:
         """Lines of text in the image."""
         return tuple(DetectedLandmark(d.text, True, d.score, d.polygon) for d in self._reader.read(rgb))
 
-    def resolve_goal(self, text: str, landmarks: Sequence[Landmark]) -> tuple[Meaning, ...]:
+    def recognise(self, rgb: UInt8Array, landmarks: Sequence[Landmark], near: Pose2 | None = None) -> tuple[Sighting, ...]:
+        """Landmarks whose text is read in the image."""
+        del near  # comparing texts is quick: the whole map is compared
+        matches = match_landmarks([self.detect_landmarks(rgb)], landmarks, self.config.min_text_similarity)
+        return tuple(Sighting(m.landmark_id, m.detection, m.similarity) for m in matches)
+
+    def consistency(self, rgb: UInt8Array, reference: UInt8Array) -> float | None:
+        """Left to geometry."""
+        return None
+
+    def estimate_pose(self, rgb: UInt8Array, references: Sequence[PosedImage]) -> Pose3 | None:
+        """Left to geometry."""
+        return None
+
+    def resolve_goal(self, text: str, landmarks: Sequence[Landmark], near: Pose2 | None = None) -> tuple[Meaning, ...]:
         """The landmarks named by the sentence; else those whose kind of place or function fits it best, unless a place the map lacks fits better."""
+        del near  # the finder prefers the nearest of equal meanings
         phrase = goal_phrase(text)
         if not phrase or not landmarks:
             return ()
