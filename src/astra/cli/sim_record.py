@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from astra.core.errors import BadInputError
 EXAMPLES = """examples:
   astra sim record worlds/office --out drives/office
   astra sim record worlds/office --out drives/office_small --size 160x120 --no-truth --seed 3
+  astra sim record worlds/office --drive expert --seconds 60 --depth --randomize --size 160x120 --rate 10 --out drives/train0
 """
 
 
@@ -22,44 +23,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("world", type=Path, help="world folder made by `astra sim world`")
     parser.add_argument("--out", type=Path, required=True, help="the drive to write; must not exist")
+    parser.add_argument("--drive", choices=["tour", "expert"], default="tour", help="who drives: the world's tour, or the expert from goal to goal")
+    parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="end after S simulated seconds (default: the tour's end; expert: 60)")
     parser.add_argument("--robot", type=Path, help="robot YAML (default: the built-in differential drive)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' errors (default: 0)")
+    parser.add_argument("--randomize", action="store_true", help="another robot by the seed: mounting, exposure, noise, blur, wheels, slip, biases, latency")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' errors, the randomization and the expert's goals (default: 0)")
     parser.add_argument("--size", metavar="WxH", help="image size, for example 224x160 (default: the robot's)")
     parser.add_argument("--rate", type=float, default=5.0, help="images a second of every camera (default: %(default)s)")
-    parser.add_argument("--no-truth", action="store_true", help="leave /ground_truth/odom out")
+    parser.add_argument("--depth", action="store_true", help="record /<camera>/depth too (16UC1, millimetres)")
+    parser.add_argument("--raw", action="store_true", help="images as they are instead of JPEG")
+    parser.add_argument("--no-movers", action="store_true", help="leave out the people and carts of the world")
+    parser.add_argument("--no-truth", action="store_true", help="leave /ground_truth/* out")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record the tour of a world."""
-    import numpy as np
-
+    """Record the drive."""
     from astra.core.config import load_config
-    from astra.datasets import DriveWriter
-    from astra.geometry import Pose3
+    from astra.datasets.record import RecordRequest, record_world
+    from astra.sim.recording import RecordingConfig
     from astra.sim.robot import RobotConfig
-    from astra.sim.simulation import Simulation
-    from astra.sim.tour import TourConfig, record_tour
     from astra.sim.world import load_world
 
     world, robot = load_world(args.world), load_config(RobotConfig, args.robot)
-    if world.truth is None:
-        raise BadInputError(f"{args.world} has no tour: only worlds made by `astra sim world` know where a person would drive")
-    if args.out.exists():
-        raise BadInputError(f"{args.out} exists already; a drive is never overwritten")
     if args.size:
         width, height = _size(args.size)
         robot = replace(robot, cameras=replace(robot.cameras, width=width, height=height))
-    config = TourConfig(image_rate_hz=args.rate)
-    simulation = Simulation(world, robot, args.seed)
-    lidar, imu = (Pose3(translation=np.array([0.0, 0.0, z])) for z in (robot.lidar.z_m, robot.imu.z_m))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=f".{args.out.name}-") as draft:
-        folder = Path(draft) / args.out.name
-        with DriveWriter(folder, simulation.rig, lidar=lidar, imu=imu, truth=not args.no_truth) as writer:
-            result = record_tour(simulation, world.truth.tour, writer, config, truth=not args.no_truth, progress=_progress)
-        folder.rename(args.out)
-    simulation.close()
+    recording = RecordingConfig(args.rate, seconds=args.seconds, depth=args.depth, truth=not args.no_truth)
+    request = RecordRequest(world, args.out, robot, args.seed, args.drive, args.raw, not args.no_movers, recording)
+    result = record_world(request, _progress)
     print(f"{args.out}: {result.length_m:.1f} m in {result.duration_s:.0f} s, {result.frames} images, {result.collisions} collisions")
     return 0
 

@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.types import AnyArray, CameraFrame, Float32Array, ImuSample, LaserScan, Scene, WheelTwist
+from astra.core.types import AnyArray, CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, WheelTwist
 from astra.datasets.origin import DriveOrigin
-from astra.datasets.topics import CONTACT_TOPIC, TRUTH_TOPIC
+from astra.datasets.topics import CONTACT_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC
 from astra.geometry import CameraModel, CameraRig, Pose3
 
 JPEG_QUALITY = 92
+CYLINDER, MOVER_HEIGHT_M = 3, 1.7
 MAX_DEPTH_M = 65.535  # of 16 bits of millimetres
 
 
@@ -118,6 +119,23 @@ class DriveWriter:
             self._put(CONTACT_TOPIC, "std_msgs/msg/Bool", scene.stamp_ns, data=scene.in_contact)
         header, pose = self._header(scene.stamp_ns, "world"), Pose3.from_matrix(scene.world_from_base)
         self._odometry(TRUTH_TOPIC, scene.stamp_ns, header, pose, scene.linear_mps, scene.angular_radps)
+
+    def write_movers(self, stamp_ns: int, movers: FloatArray) -> None:
+        """Write where everybody else is, x, y, radius (M, 3) [m]; truth too, and a picture for RViz: one cylinder each."""
+        if not self._truth:
+            return
+        t, header, colour = self._types, self._header(stamp_ns, "world"), self._types["std_msgs/msg/ColorRGBA"](r=1.0, g=0.5, b=0.1, a=0.6)
+        markers = [
+            t["visualization_msgs/msg/Marker"](
+                header=header, ns="movers", id=i, type=CYLINDER, action=0, scale=self._vector((2.0 * radius, 2.0 * radius, MOVER_HEIGHT_M)), color=colour,
+                pose=t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=x, y=y, z=MOVER_HEIGHT_M / 2), orientation=self._quaternion(Pose3())),
+                lifetime=t["builtin_interfaces/msg/Duration"](sec=1, nanosec=0), frame_locked=False, points=[], colors=[], texture_resource="",
+                texture=t["sensor_msgs/msg/CompressedImage"](header=header, format="", data=np.zeros(0, np.uint8)), uv_coordinates=[], text="",
+                mesh_resource="", mesh_file=t["visualization_msgs/msg/MeshFile"](filename="", data=np.zeros(0, np.uint8)), mesh_use_embedded_materials=False,
+            )
+            for i, (x, y, radius) in enumerate(np.asarray(movers, dtype=np.float64).tolist())
+        ]  # fmt: skip
+        self._put(MOVERS_TOPIC, "visualization_msgs/msg/MarkerArray", stamp_ns, markers=markers)
 
     def _odometry(self, topic: str, now_ns: int, header: Any, pose: Pose3, linear_mps: float, angular_radps: float) -> None:
         self._write_static(now_ns)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from astra.core.errors import AstraError, BadInputError
-from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
+from astra.core.types import CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
 from astra.geometry import CameraRig, Pose2
 from astra.sim import engine
 from astra.sim.foreign import completed_spec, read_spec
 from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP
 from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot
 from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
+from astra.sim.tour import Crowd
 from astra.sim.world import World
 
 STEP_NS = 2_500_000
@@ -26,8 +27,9 @@ CONTACT_EVERY = 4  # steps between looks at the contacts
 class Simulation:
     """One robot in one world, deterministic for a seed. Rendering belongs to the thread that renders first."""
 
-    def __init__(self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None) -> None:
+    def __init__(self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None, *, movers: bool = True) -> None:
         mujoco = engine.mujoco()
+        self.movers: Crowd | None = None
         self.world, self.robot, self.rig = world, robot, robot.rig()
         self._model = _compile(world, robot)
         self._data = mujoco.MjData(self._model)
@@ -111,10 +113,20 @@ class Simulation:
         if count and not np.isfinite(data.qpos).all():
             raise AstraError(f"the physics diverged at {self.time_ns * 1e-9:.2f} s")
 
-    def render(self) -> tuple[CameraFrame, ...]:
+    def render(self, *, depth: bool = False) -> tuple[CameraFrame, ...]:
         """One image of every camera, at this instant."""
         c = self.robot.cameras
-        return tuple(CameraFrame(self.time_ns, name, self._image(PREFIX + name, c.width, c.height)) for name in c.names)
+        return tuple(
+            CameraFrame(self.time_ns, n, self._image(PREFIX + n, c.width, c.height), self._depth(PREFIX + n, c.width, c.height) if depth else None)
+            for n in c.names
+        )
+
+    def _depth(self, camera: str, width: int, height: int) -> Float32Array:
+        renderer = self._renderers[(width, height)]
+        renderer.enable_depth_rendering()
+        metres: Float32Array = np.ascontiguousarray(renderer.render())
+        renderer.disable_depth_rendering()
+        return metres
 
     def render_overview(self, width: int, height: int) -> UInt8Array:
         """The world from above without its ceiling, with the robot; (height, width, 3) RGB."""

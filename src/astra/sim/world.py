@@ -61,6 +61,8 @@ class WorldTruth:
     free: BoolArray
     resolution_m: float
     origin_xy: tuple[float, float]
+    kind: str = "office"
+    seed: int = 0
 
     def area(self, name: str) -> Area:
         """The area called `name`."""
@@ -183,6 +185,6 @@ def _load_truth(folder: Path) -> WorldTruth:
         start = Pose2(*(float(v) for v in document["tour"]["start"]))
         origin = (float(occupancy["origin_xy"][0]), float(occupancy["origin_xy"][1]))
         free: BoolArray = np.ascontiguousarray(image[::-1] > 127)
-        return WorldTruth(areas, instructions, tour, start, free, float(occupancy["resolution_m"]), origin)
+        return WorldTruth(areas, instructions, tour, start, free, float(occupancy["resolution_m"]), origin, seed=int(document["seed"]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BadInputError(f"{path}: {type(error).__name__} {error}") from error
