@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import tiny_qwen
 
 from astra.core.errors import AstraError
 from astra.geometry import Pose3
@@ -16,9 +14,6 @@ from astra.global_model.backends.mllm import MllmBackend, MllmConfig
 from astra.global_model.backends.protocol import PosedImage
 from astra.global_model.backends.qwen2_5_vl import LocalQwen, QwenConfig
 from astra.topomap.types import Landmark
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "support"))
-import tiny_qwen
 
 MARKS = [Landmark(i, f"ROOM {i}", True, "", "work", np.zeros(3), 0.1, (1,), (10,)) for i in (2, 3)]
 
