@@ -25,10 +25,11 @@ INWARDS_DEG = (0.0, 180.0, 90.0, -90.0)  # facing into the room from its west, e
 
 @dataclass(frozen=True, slots=True)
 class Doorway:
-    """An opening in a wall: its two ends on the wall's centre line."""
+    """An opening in a wall: its two ends on the wall's centre line, and the rooms that it joins."""
 
     a: Point
     b: Point
+    rooms: tuple[str, str] = ("", "")
 
     @property
     def width_m(self) -> float:
@@ -43,10 +44,11 @@ class Doorway:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Floor where nothing higher than `below_m` may stand."""
+    """Floor where nothing higher than `below_m` may stand; with `reach`, a robot must be able to come to its middle."""
 
     box: Box
     below_m: float = 0.0
+    reach: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,13 @@ class Floor:
         x0, y0, x1, y1 = self.inner
         self._robot_m = min(PASSAGE_M, min(x1 - x0, y1 - y0) - 0.04)
         self._spot_m = min(SPOT_M, min(x1 - x0, y1 - y0) - 0.04)
-        self._ports = [self._port(door) for door in doors]
+        self._ports = [self._port(door.centre) for door in doors]
+        self._ports += [self._port(((keep.box[0] + keep.box[2]) / 2, (keep.box[1] + keep.box[3]) / 2)) for keep in keeps if keep.reach]
 
-    def _port(self, door: Doorway) -> Point:
-        """The first place past the threshold where a robot of the passage's width stands in the room."""
+    def _port(self, at: Point) -> Point:
+        """The nearest place where a robot of the passage's width stands in the room."""
         x0, y0, x1, y1 = shrunk(self.inner, self._robot_m / 2 + 0.01)
-        x, y = door.centre
-        return min(max(x, x0), x1), min(max(y, y0), y1)
+        return min(max(at[0], x0), x1), min(max(at[1], y0), y1)
 
     @property
     def size(self) -> tuple[float, float]:

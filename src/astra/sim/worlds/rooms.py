@@ -57,6 +57,23 @@ def furnish(
     return best[1]
 
 
+def furnish_all(
+    rooms: Sequence[Room],
+    doors: Sequence[Doorway],
+    catalogue: Catalogue,
+    rng: np.random.Generator,
+    clutter: float,
+    kind: Kind,
+    keeps_in: Callable[[str], list[Keep]],
+) -> list[Piece]:
+    """Furniture for all rooms of a plan; `keeps_in` gives the floor that stays clear in each."""
+    pieces: list[Piece] = []
+    for room in rooms:
+        own = [door for door in doors if room.name in door.rooms]
+        pieces += furnish(room, own, catalogue, rng, clutter, kind, keeps_in(room.name))
+    return pieces
+
+
 def _follow(rule: Rule, floor: Floor, catalogue: Catalogue, rng: np.random.Generator, clutter: float) -> int:
     """Put what a rule asks for, as far as it fits; how many were put."""
     level = clutter if rule.loose else 1.0
