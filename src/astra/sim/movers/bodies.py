@@ -6,6 +6,7 @@ Light is painted into the swatches by the direction that a face looks, as everyw
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,11 @@ HIP_SPREAD_M = 0.09  # of each leg from the middle
 HIP_SHARE = 0.48  # of a person's height
 SWATCH_PX, LIGHTS = 16, (0.62, 0.76, 0.88, 1.0)
 SUN = np.array([0.35, 0.25, 0.9])
+DISCS: dict[MoverKind, tuple[tuple[float, float], ...]] = {  # what a mover covers of the floor: along its heading, radius [m]
+    "person": ((0.0, 0.25),),
+    "cart": ((0.4, 0.34), (0.1, 0.34), (-0.37, 0.25)),
+    "pallet_jack": ((0.5, 0.5), (0.0, 0.5), (-0.62, 0.25)),
+}
 METAL, WOOD, JACK = (120, 124, 130), (176, 140, 94), (206, 92, 30)
 SWATCHES = (*Looks.__slots__, "metal", "wood", "jack")
 
@@ -74,7 +80,7 @@ class _Shape:
         """A closed body through ellipses (z, x, half depth, half width), from below upwards."""
         angles = 2 * math.pi * (np.arange(sides) + 0.5) / sides
         round_ = [np.stack([x + a * np.cos(angles), y + b * np.sin(angles), np.full(sides, z)], axis=1) for z, x, a, b in rings]
-        for low, high in zip(round_, round_[1:]):
+        for low, high in itertools.pairwise(round_):
             for i in range(sides):
                 j = (i + 1) % sides
                 self._add(swatch, low[i], low[j], high[j])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astra.core.types import BoolArray, FloatArray
-from astra.sim.movers.bodies import radius_m
+from astra.sim.movers.bodies import DISCS, radius_m
 from astra.sim.movers.mover import Looks, Mover, MoverKind
 from astra.sim.movers.ways import Ways
 from astra.sim.worlds.plan import Kind, Plan
@@ -20,14 +20,11 @@ TURN_RADPS: dict[MoverKind, float] = {"person": 2.0, "cart": 1.0, "pallet_jack":
 STOP_S, LINGER_S = (2.0, 20.0), 20.0
 APART_M = 0.1  # between two movers that pass each other
 LOOPS_TRIED = 4
-DISCS: dict[MoverKind, tuple[tuple[float, float], ...]] = {  # along the heading, radius [m]
-    "person": ((0.0, 0.25),),
-    "cart": ((0.4, 0.34), (0.1, 0.34), (-0.37, 0.25)),
-    "pallet_jack": ((0.5, 0.5), (0.0, 0.5), (-0.62, 0.25)),
-}
-STAND_AT = frozenset(
-    ["desk", "counter", "table", "stove", "fridge", "sink", "washbasin", "tv", "shelf", "bookcase", "cabinet", "wardrobe", "copier", "whiteboard", "vending_machine", "reception_desk", "water_dispenser", "server_rack", "packing_table", "rack", "charging_station", "first_aid_box", "pallet", "boxes", "roll_cage"]
-)
+STAND_AT = frozenset({
+    "desk", "counter", "table", "stove", "fridge", "sink", "washbasin", "tv", "shelf", "bookcase", "cabinet", "wardrobe", "copier", "whiteboard",
+    "vending_machine", "reception_desk", "water_dispenser", "server_rack", "packing_table", "rack", "charging_station", "first_aid_box", "pallet", "boxes",
+    "roll_cage",
+})  # fmt: skip
 PASSAGES = frozenset({"hallway", "corridor", "aisle", "main_aisle", "open_space"})
 SKINS = ((236, 196, 168), (222, 172, 136), (190, 136, 98), (140, 94, 66), (92, 62, 46))
 HAIRS = ((38, 30, 26), (72, 48, 32), (128, 88, 48), (196, 164, 104), (148, 146, 144))

@@ -9,7 +9,7 @@ import numpy as np
 
 from astra.core.errors import BadInputError
 from astra.core.types import BoolArray, FloatArray, IntArray
-from astra.sim.movers.bodies import HIP_SPREAD_M, hip_m, operator_x_m
+from astra.sim.movers.bodies import DISCS, HIP_SPREAD_M, hip_m, operator_x_m
 from astra.sim.movers.mover import Mover
 
 AHEAD_M = 0.5  # of a mover's way that must be clear of the robot
@@ -88,6 +88,14 @@ class MoverSet:
         back = np.where(self._direction < 0, self._back_left, 0.0)[:, None]
         poses: FloatArray = self._timetable.at(self._own[:, None] + ahead - 2.0 * np.minimum(ahead, back))[..., :3]
         return poses
+
+    def positions(self, times_s: FloatArray) -> FloatArray:
+        """(T, D, 3): x, y, radius [m] of the discs that cover everyone, carts by several, at times (T,) from now on, if nobody has to wait."""
+        poses = self.predict(times_s)
+        discs = [(k, along, radius) for k, m in enumerate(self.movers) for along, radius in DISCS[m.kind]]
+        who, along_m, radius_m = np.array([d[0] for d in discs], dtype=np.int64), np.array([d[1] for d in discs]), np.array([d[2] for d in discs])
+        x, y, yaw = (poses[who, :, k].T for k in range(3))
+        return np.stack([x + along_m * np.cos(yaw), y + along_m * np.sin(yaw), np.broadcast_to(radius_m, x.shape)], axis=-1)
 
     def states(self, time_s: float) -> FloatArray:
         """(M, 6): x, y [m], yaw [rad], vx, vy [m/s], turning rate [rad/s] at a time from now on; who waits at present has no velocity."""
