@@ -1,1 +1,1 @@
-"""Astra-Local's learned heads (paper 3.2). They arrive with later work; what they must satisfy is in `navigation/protocols.py`."""
+"""Astra-Local (paper 3.2): what surround cameras see becomes voxel features that planning, odometry and forecast share."""

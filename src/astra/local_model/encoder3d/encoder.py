@@ -1,0 +1,118 @@
+"""Surround images → voxel features, current occupancy evidence and depth (paper 3.2.1, Figure 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from astra.core.config import require
+from astra.local_model.encoder3d.depth import DepthBins
+from astra.local_model.encoder3d.splat import evidence, splat
+from astra.local_model.encoder3d.vit import STEM, ViT
+from astra.local_model.grid import VoxelGrid
+
+MEAN, STD = (0.45, 0.43, 0.40), (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder3dConfig:
+    """Sizes. ViT-S is width 384, depth 12, heads 6; the default runs at 10 Hz on two CPU cores."""
+
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    lifted: int = 16  # channels of a pixel that are lifted
+    channels: int = 16  # of a voxel
+    neck: int = 96  # of the bird's-eye convolutions
+    near_channels: int = 32
+    bins: DepthBins = field(default_factory=DepthBins)
+    grid: VoxelGrid = field(default_factory=VoxelGrid)
+    near: VoxelGrid = field(default_factory=lambda: VoxelGrid(size_m=4.0, resolution_m=0.1, levels=1, level_m=1.2, z_min_m=0.06))
+
+    def __post_init__(self) -> None:
+        require(self.width % self.heads == 0, "heads", self.heads, f"a divisor of width {self.width}")
+        require(self.depth >= 1, "depth", self.depth, "at least 1")
+        require(self.near.levels == 1, "near.levels", self.near.levels, "1")
+        require(self.near.size_m <= self.grid.size_m, "near.size_m", self.near.size_m, "at most grid.size_m")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """What the cameras say about the robot's surroundings.
+
+    voxels: (B, C, Z, Y, X). near: (B, Cn, y, x), features of the fine near field. depth_logits: (B, V, D, h, w).
+    seen: (B, Z, Y, X), how many rays of working cameras end in or pass through each voxel; near_seen: (B, y, x) likewise.
+    """
+
+    voxels: Tensor
+    near: Tensor
+    depth_logits: Tensor
+    seen: Tensor
+    near_seen: Tensor
+
+
+class Encoder3d(nn.Module):
+    """Any number of cameras with known geometry; `plan_splat` gives `voxel` and `rays` of a rig."""
+
+    def __init__(self, config: Encoder3dConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or Encoder3dConfig()
+        self.vit = ViT(c.width, c.depth, c.heads)
+        self.head = nn.Conv2d(STEM[-1], c.bins.count + c.lifted, 1)
+        folded = (c.lifted + 2) * c.grid.levels
+        self.neck = nn.Sequential(*_conv(folded, c.neck, 1), *_conv(c.neck, c.neck, 3), nn.Conv2d(c.neck, c.channels * c.grid.levels, 3, padding=1))
+        self.near_neck = nn.Sequential(*_conv(c.lifted + 2 + c.neck, c.near_channels, 3), *_conv(c.near_channels, c.near_channels, 3))
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor, rays: Tensor, voxel: Tensor, near_voxel: Tensor, works: Tensor) -> Encoding:
+        """Encode.
+
+        Args:
+            images: (B, V, 3, H, W) float32, 0..1.
+            rays: (B, V, 6, h, w) float32 of the plan.
+            voxel, near_voxel: (B, V, D, h, w) int64 of the plans on `grid` and on `near`.
+            works: (B, V) float32, 1 for cameras that work, 0 for those that are missing, black or frozen.
+        """
+        features, depth_logits = self.look(images, rays)
+        return self.lift(features, depth_logits, voxel, near_voxel, works)
+
+    def look(self, images: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
+        """Per pixel: features to lift (B, V, C, h, w) and depth logits (B, V, D, h, w)."""
+        b, v = images.shape[:2]
+        normal = (images.flatten(0, 1) - self.mean) / self.std
+        out = self.head(self.vit(normal, rays.flatten(0, 1))).unflatten(0, (b, v))
+        return out[:, :, self.config.bins.count :], out[:, :, : self.config.bins.count]
+
+    def lift(self, features: Tensor, depth_logits: Tensor, voxel: Tensor, near_voxel: Tensor, works: Tensor) -> Encoding:
+        """Splat both grids and let neighbouring cells confer."""
+        c = self.config
+        depth = depth_logits.softmax(2) * works[:, :, None, None, None]
+        coarse, seen = self._pool(features, depth, voxel, c.grid.count)
+        fine, near_seen = self._pool(features, depth, near_voxel, c.near.count)
+        z, y, x = c.grid.shape
+        bev = coarse.reshape(coarse.shape[0], -1, y, x)
+        inner = self.neck[:-1](bev)
+        voxels = self.neck[-1](inner).unflatten(1, (c.channels, z))
+        around = nn.functional.interpolate(self._crop(inner), size=(c.near.cells, c.near.cells), mode="nearest")
+        near = self.near_neck(torch.cat([fine.unflatten(2, (c.near.cells, c.near.cells)), around], 1))
+        return Encoding(voxels, near, depth_logits, seen.unflatten(1, (z, y, x)), near_seen.unflatten(1, (c.near.cells, c.near.cells)))
+
+    def _pool(self, features: Tensor, depth: Tensor, voxel: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Sums of features and evidence (B, C + 2, count), damped where many rays meet; and how many rays meet (B, count)."""
+        rays = evidence(depth, voxel, count)
+        total = splat(features, depth, voxel, count)
+        ended = rays[:, :1]
+        return torch.cat([total / (1.0 + ended), torch.log1p(rays)], 1), rays.sum(1)
+
+    def _crop(self, bev: Tensor) -> Tensor:
+        c = self.config
+        keep = round(c.near.size_m / c.grid.resolution_m)
+        first = (c.grid.cells - keep) // 2
+        return bev[..., first : first + keep, first : first + keep]
+
+
+def _conv(before: int, after: int, size: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, size, padding=size // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]

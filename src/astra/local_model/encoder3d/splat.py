@@ -1,0 +1,84 @@
+"""Lift-Splat (Philion and Fidler, 2020): each pixel's feature lands in the voxels along its ray, weighted by its depth distribution.
+
+Where the rays of a rig end is geometry alone: computed once for a rig, or for each training sample whose cameras were moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from astra.core.types import FloatArray, IntArray
+from astra.geometry import CameraRig
+from astra.local_model.encoder3d.depth import DepthBins
+from astra.local_model.grid import VoxelGrid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplatPlan:
+    """The geometry of one rig.
+
+    voxel: (V, D, h, w) int64, the flat voxel of each feature pixel at each depth bin, `grid.count` (a bin for waste) outside.
+    rays: (V, 6, h, w) float32, each pixel's unit viewing direction and its camera's position, base_link [m].
+    """
+
+    voxel: IntArray
+    rays: FloatArray
+
+
+def plan_splat(rig: CameraRig, stride: int, bins: DepthBins, grid: VoxelGrid) -> SplatPlan:
+    """The plan of a rig whose features are `stride` times smaller than its images."""
+    voxels, rays = [], []
+    for camera in rig.cameras:
+        h, w = camera.model.height // stride, camera.model.width // stride
+        v, u = np.meshgrid((np.arange(h) + 0.5) * stride - 0.5, (np.arange(w) + 0.5) * stride - 0.5, indexing="ij")
+        plane = camera.model.unproject(np.stack([u.ravel(), v.ravel()], axis=1))
+        directions = np.hstack([plane, np.ones((len(plane), 1))]) @ camera.base_from_cam.rotation.T  # per metre of depth
+        position = camera.base_from_cam.translation
+        points = position + bins.centres()[:, None, None] * directions
+        voxel = grid.index(points)
+        voxels.append(np.where(voxel < 0, grid.count, voxel).reshape(bins.count, h, w))
+        unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        rays.append(np.concatenate([unit.T, np.repeat(position[:, None], len(unit), axis=1)]).reshape(6, h, w))
+    return SplatPlan(np.stack(voxels), np.stack(rays).astype(np.float32))
+
+
+def splat(features: Tensor, weights: Tensor, voxel: Tensor, count: int) -> Tensor:
+    """Sum features into voxels.
+
+    Args:
+        features: (B, V, C, h, w).
+        weights: (B, V, D, h, w), of each depth bin.
+        voxel: (B, V, D, h, w) int64, 0..count; `count` is dropped.
+        count: voxels of the grid.
+
+    Returns:
+        (B, C, count).
+    """
+    b, _, c = features.shape[:3]
+    rows = (weights.unsqueeze(-1) * features.permute(0, 1, 3, 4, 2).unsqueeze(2)).reshape(-1, c)  # (B V D h w, C)
+    offset = torch.arange(b, device=voxel.device).view(b, 1, 1, 1, 1) * (count + 1)
+    out = features.new_zeros(b * (count + 1), c).index_add(0, (voxel + offset).reshape(-1), rows)
+    return out.view(b, count + 1, c)[:, :count].transpose(1, 2)
+
+
+def evidence(depth: Tensor, voxel: Tensor, count: int) -> Tensor:
+    """What rays say about voxels: how much of them ends there, and how much passes through.
+
+    Args:
+        depth: (B, V, D, h, w), probabilities over D; a camera that is not there has none.
+        voxel: (B, V, D, h, w) int64.
+        count: voxels of the grid.
+
+    Returns:
+        (B, 2, count): ended, passed.
+    """
+    b = depth.shape[0]
+    passed = depth.sum(2, keepdim=True) - depth.cumsum(2)
+    both = torch.stack([depth, passed], dim=-1).reshape(-1, 2)
+    offset = torch.arange(b, device=voxel.device).view(b, 1, 1, 1, 1) * (count + 1)
+    out = depth.new_zeros(b * (count + 1), 2).index_add(0, (voxel + offset).reshape(-1), both)
+    return out.view(b, count + 1, 2)[:, :count].transpose(1, 2)
