@@ -60,4 +60,6 @@ def _text(report: DriveReport) -> str:
         out.append(f"  all cameras together at {report.complete_sets:.1%} of the moments")
     if report.wheel_to_imu_lag_s is not None:
         out.append(f"  the IMU shows turns {report.wheel_to_imu_lag_s * 1e3:+.0f} ms after the wheels")
+    if report.identical:
+        out.append("  every message is, byte for byte, what was recorded")
     return "\n".join([*out, *(f"  warning: {text}" for text in report.warnings)])

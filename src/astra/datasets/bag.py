@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class Bag:
             raise BadInputError(f"{path} does not exist")
         self.path = path
         self._file = _storage(path)
+        self._idle: list[Any] = []
+        weakref.finalize(self, _close, self._idle)
         with self._open() as reader:
             self.topics: Mapping[str, TopicFacts] = {
                 topic: TopicFacts(info.msgtype, info.msgcount, _is_stamped(reader, info.msgtype)) for topic, info in reader.topics.items() if info.msgtype
@@ -101,6 +104,14 @@ class Bag:
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
+        """A reader of its own for one pass; to open one takes long, so that those no longer in use wait for the next pass."""
+        reader = self._idle.pop() if self._idle else self._new_reader()
+        try:
+            yield reader
+        finally:
+            self._idle.append(reader)
+
+    def _new_reader(self) -> Any:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
 
@@ -109,10 +120,7 @@ class Bag:
             reader.open()
         except Exception as error:
             raise self._damaged(error) from error
-        try:
-            yield reader
-        finally:
-            reader.close()
+        return reader
 
     def _damaged(self, error: Exception) -> BadInputError:
         hint = "" if self.path.suffix == ".bag" else "; `mcap recover` or `ros2 bag reindex` may save what is whole"
@@ -136,6 +144,11 @@ def _storage(path: Path) -> Path:
     if len(files) != 1:
         raise BadInputError(f"{path} is not a readable bag: no metadata.yaml, and {len(files)} files of {', '.join(STORAGE_SUFFIXES)}")
     return files[0]
+
+
+def _close(readers: list[Any]) -> None:
+    for reader in readers:
+        reader.close()
 
 
 def _is_stamped(reader: Any, kind: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from astra.core.errors import BadInputError
 
-PREFIX = "astra."
+PREFIX = "astra.origin."
 
 
 @dataclass(frozen=True, slots=True)

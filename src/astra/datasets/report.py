@@ -12,6 +12,7 @@ from astra.core.types import FloatArray, IntArray, seconds
 from astra.datasets import decode
 from astra.datasets.bag import Bag
 from astra.datasets.clocks import lag_s
+from astra.datasets.payloads import Fingerprints
 from astra.datasets.topics import TopicMap
 
 GAP = 1.5  # a pause of more than this many periods has swallowed messages
@@ -43,13 +44,18 @@ class TopicReport:
 
 @dataclass(frozen=True, slots=True)
 class DriveReport:
-    """A whole recording's health; `complete_sets` is the share of moments at which all cameras gave an image."""
+    """A whole recording's health.
+
+    `complete_sets` is the share of moments at which all cameras gave an image. `identical`: whether every message is, byte for byte, the one that was
+    recorded; None for recordings that do not carry their fingerprints.
+    """
 
     path: str
     duration_s: float
     topics: tuple[TopicReport, ...]
     wheel_to_imu_lag_s: float | None
     complete_sets: float | None
+    identical: bool | None
     warnings: tuple[str, ...]
 
     def topic(self, name: str) -> TopicReport:
@@ -69,7 +75,8 @@ def inspect_bag(bag: Bag, topics: TopicMap | None, offsets_ns: Mapping[str, int]
         topics: what is read from it; None if that cannot be told.
         offsets_ns: constants added to header stamps.
     """
-    received, headers = _stamps(bag)
+    received, headers, fingerprints = _stamps(bag)
+    differing = fingerprints.differing(bag.custom, str(bag.path))
     roles = topics.roles() if topics else {}
     reports = tuple(
         _topic_report(bag, topic, roles.get(topic, ""), np.array(received.get(topic, []), dtype=np.int64), headers.get(topic), offsets_ns.get(topic, 0))
@@ -78,17 +85,20 @@ def inspect_bag(bag: Bag, topics: TopicMap | None, offsets_ns: Mapping[str, int]
     lag, up = _motion(bag, topics, offsets_ns)
     images = [np.array(headers[c.image]) + offsets_ns.get(c.image, 0) for c in topics.cameras if c.image in headers] if topics else []
     complete = _complete_sets(images) if topics and len(images) == len(topics.cameras) > 1 else None
-    return DriveReport(str(bag.path), bag.duration_s, reports, lag, complete, tuple(_warnings(reports, lag, complete, up)))
+    warnings = [*_warnings(reports, lag, complete, up), *(f"{topic}: not the messages that were recorded" for topic in differing or ())]
+    return DriveReport(str(bag.path), bag.duration_s, reports, lag, complete, None if differing is None else not differing, tuple(warnings))
 
 
-def _stamps(bag: Bag) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+def _stamps(bag: Bag) -> tuple[dict[str, list[int]], dict[str, list[int]], Fingerprints]:
+    fingerprints = Fingerprints()
     received: dict[str, list[int]] = {}
     headers: dict[str, list[int]] = {}
     for message in bag.raw(tuple(bag.topics)):
+        fingerprints.add(message.topic, message.received_ns, message.data)
         received.setdefault(message.topic, []).append(message.received_ns)
         if message.header_ns is not None:
             headers.setdefault(message.topic, []).append(message.header_ns)
-    return received, headers
+    return received, headers, fingerprints
 
 
 def _topic_report(bag: Bag, topic: str, role: str, received: IntArray, header: list[int] | None, offset_ns: int) -> TopicReport:

@@ -12,6 +12,7 @@ import numpy as np
 from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, WheelTwist
 from astra.datasets.origin import DriveOrigin
+from astra.datasets.payloads import KEY, Fingerprints
 from astra.datasets.topics import CONTACT_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC
 from astra.geometry import CameraModel, CameraRig, Pose3
 
@@ -59,12 +60,14 @@ class DriveWriter:
             self._writer.set_custom_data(key, text)
         self._connections: dict[str, Any] = {}
         self._static_written = False
+        self._fingerprints = Fingerprints()
 
     def __enter__(self) -> DriveWriter:
         self._writer.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._writer.set_custom_data(KEY, self._fingerprints.text())
         self._writer.close()
 
     def write_frame(self, frame: CameraFrame, received_ns: int | None = None) -> None:
@@ -171,8 +174,9 @@ class DriveWriter:
             durability = QosDurability.TRANSIENT_LOCAL if topic == "/tf_static" else QosDurability.VOLATILE
             qos = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, durability, forever, forever, QosLiveliness.AUTOMATIC, forever, False)
             self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._store, offered_qos_profiles=[qos])
-        message = self._types[kind](**fields)
-        self._writer.write(self._connections[topic], stamp_ns, self._store.serialize_cdr(message, kind))
+        data = self._store.serialize_cdr(self._types[kind](**fields), kind)
+        self._fingerprints.add(topic, stamp_ns, data)
+        self._writer.write(self._connections[topic], stamp_ns, data)
 
     def _header(self, stamp_ns: int, frame: str) -> Any:
         stamp = self._types["builtin_interfaces/msg/Time"](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
