@@ -234,6 +234,40 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             Rule("cabinet", "any", (1, 2), within=(0.6, 1.2, 2.2)),
             Rule("chair", "any", (1, 2), within=(0.8, 0.8, 1.2)),
         ),
-        "exit": (Rule("plant", "corner", (1, 2), within=(0.7, 0.7, 2.2)), _loose("boxes", (0, 1), "corner", within=(0.7, 0.7, 1.2))),
+        "exit": (Rule("plant", "corner", (1, 2), within=(0.7, 0.7, 2.2)), _loose("crate", (0, 1), "corner", within=(0.7, 0.7, 1.2))),
+        "receiving": (
+            Rule("pallet", "any", (1, 2), within=(1.1, 1.4, 1.6)),
+            Rule("pallet", "middle", chance=0.6, within=(1.1, 1.4, 1.6)),
+            _loose("pallet", (0, 2), "snug", within=(1.1, 1.4, 1.6)),
+            _loose("drum", (0, 1), "corner", within=(0.8, 0.8, 1.3)),
+        ),
+        "dock": (
+            Rule("roll_cage", "any", (1, 2), within=(1.0, 1.2, 2.0)),
+            _loose("roll_cage", (0, 3), "snug", within=(1.0, 1.2, 2.0)),
+            _loose("pallet", (0, 2), "any", within=(1.1, 1.4, 1.6)),
+        ),
+        "packing": (
+            Rule("packing_table", "any", front_m=0.5, within=(1.1, 2.2, 2.0)),
+            Rule("packing_table", "middle", chance=0.7, within=(1.1, 2.2, 2.0)),
+            Rule("packing_table", "snug", (0, 1), front_m=0.5, within=(1.1, 2.2, 2.0)),
+            _loose("crate", (0, 2), "snug", within=(0.8, 0.9, 1.3)),
+        ),
+        "returns": (
+            Rule("boxes", "any", (1, 2), within=(1.1, 1.4, 1.6)),
+            Rule("workbench", "any", front_m=0.5, within=(1.0, 2.0, 1.6)),
+            Rule("shelf", "snug", chance=0.5, within=(0.6, 1.5, 2.3)),
+            _loose("boxes", (0, 3), "any", within=(1.0, 1.2, 1.6)),
+        ),
+        "charging": (
+            Rule("charging_station", "any", (1, 2), front_m=0.6, within=(1.0, 1.2, 2.2)),
+            Rule("forklift", "any", chance=0.8, within=(2.6, 1.4, 2.4)),
+            Rule("charging_station", "snug", (0, 1), front_m=0.6, within=(1.0, 1.2, 2.2)),
+            _loose("drum", (0, 1), "corner", within=(0.8, 0.8, 1.3)),
+        ),
+        "cold_storage": (
+            Rule("crate", "any", (2, 3), within=(1.0, 1.3, 1.6)),
+            Rule("fridge", "any", chance=0.5, front_m=0.4, within=(1.0, 1.4, 2.3)),
+            _loose("crate", (0, 3), "snug", within=(1.0, 1.3, 1.6)),
+        ),
     },
 }
