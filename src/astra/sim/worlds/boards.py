@@ -32,18 +32,19 @@ def board_m(text: str, letter_m: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A sign and the floor before it that stays clear, in the room that it hangs in."""
+    """A sign and the floor before it that stays clear."""
 
     sign: SignPlace
-    hangs_in: str
     keeps: tuple[Keep, ...]
 
 
 class Boards:
     """The signs of a floor while they are hung."""
 
-    def __init__(self, walls: Sequence[Wall], doors: Sequence[Doorway]) -> None:
+    def __init__(self, rooms: Sequence[Room], walls: Sequence[Wall], doors: Sequence[Doorway], unwalled: Sequence[Doorway]) -> None:
         self._walls, self._doors = walls, doors
+        boxes = {room.name: room.box for room in rooms}
+        self._floor = {name: [box, *(boxes[other] for way in unwalled if name in way.rooms for other in way.rooms)] for name, box in boxes.items()}
         self.hung: list[Board] = []
 
     def beside(self, door: Doorway, hub: Room, text: str, names: str, z_m: float = DOOR_Z_M) -> bool:
@@ -101,19 +102,20 @@ class Boards:
                 return True
         return False
 
-    def keeps_in(self, room: str) -> list[Keep]:
-        """The floor that stays clear in a room for its signs to be read."""
-        return [keep for board in self.hung if board.hangs_in == room for keep in board.keeps]
+    def keeps_in(self, room: Room) -> list[Keep]:
+        """The floor that stays clear in a room for signs to be read."""
+        x0, y0, x1, y1 = shrunk(room.box, WALL_M / 2 + 1e-3)
+        return [keep for board in self.hung for keep in board.keeps if keep.box[0] < x1 and keep.box[2] > x0 and keep.box[1] < y1 and keep.box[3] > y0]
 
     def _hang(self, room: Room, side: int, middle: float, half: float, sign: SignPlace, spot: Keep | None = None) -> None:
         strip = Keep(_before(room.box, side, middle, half, 0.75), LOW_M if spot else 0.0)
-        self.hung.append(Board(sign, room.name, (strip, spot) if spot else (strip,)))
+        self.hung.append(Board(sign, (strip, spot) if spot else (strip,)))
 
     def _free(self, room: Room, side: int, middle: float, half: float) -> bool:
         """Is this stretch of a room's wall whole, and no sign on it?"""
         _, axis, at = _sides(room.box)[side]
-        low, high = shrunk(room.box, WALL_M / 2 + 0.02)[axis], shrunk(room.box, WALL_M / 2 + 0.02)[axis + 2]
-        if middle - half < low or middle + half > high:
+        ends = [_on_face(room.box, side, middle + way * (half + 0.03 + WALL_M / 2)) for way in (-1.0, 1.0)]
+        if not all(any(_within(end, box) for box in self._floor[room.name]) for end in ends):
             return False
         if not any(_covers(wall, axis, at, middle - half, middle + half) for wall in self._walls):
             return False
@@ -159,6 +161,10 @@ def _spot(box: Box, side: int, middle: float, distance: float) -> Box | None:
     spot = x - half, y - half, x + half, y + half
     inside = spot[0] >= inner[0] - 1e-9 and spot[1] >= inner[1] - 1e-9 and spot[2] <= inner[2] + 1e-9 and spot[3] <= inner[3] + 1e-9
     return spot if inside and abs(shifted - middle) < 0.5 else None
+
+
+def _within(at: Point, box: Box) -> bool:
+    return box[0] <= at[0] <= box[2] and box[1] <= at[1] <= box[3]
 
 
 def _covers(wall: Wall, axis: int, at: float, low: float, high: float) -> bool:

@@ -116,7 +116,7 @@ def plan_home(seed: int, catalogue: Catalogue, clutter: float = 1.0) -> Plan:
             continue
         doors, unwalled = joined
         walls = walls_around(rooms, doors, unwalled)
-        boards = Boards(walls, doors)
+        boards = Boards(rooms, walls, doors, unwalled)
         rooms = _hang(boards, rooms, doors, rng)
         pieces = furnish_all(rooms, [*doors, *unwalled], catalogue, rng, clutter, "home", boards.keeps_in)
         return Plan("home", seed, (0.0, 0.0, *size), HEIGHT_M, tuple(rooms), walls, tuple(board.sign for board in boards.hung), tuple(pieces))
@@ -177,8 +177,8 @@ def _elbow(rng: np.random.Generator) -> Scheme:
 
 def _side_hall(rng: np.random.Generator) -> Scheme:
     """A hall along an outer wall with a row of rooms, the living room across the end."""
-    width, depth, hall = draw(9.6, 12.4, rng), draw(5.4, 6.8, rng), draw(1.4, 1.8, rng)
-    x2, y1, door = on_grid(width - draw(4.2, 5.2, rng)), on_grid(depth - hall), draw(1.7, 2.3, rng)
+    width, depth, hall = draw(11.6, 13.6, rng), draw(5.4, 6.6, rng), draw(1.4, 1.8, rng)
+    x2, y1, door = on_grid(width - draw(3.8, 4.6, rng)), on_grid(depth - hall), draw(1.7, 2.3, rng)
     cells = [Cell("entrance", (0.0, y1, door, depth)), Cell("hallway", (door, y1, x2, depth)), Cell("living_room", (x2, 0.0, width, depth))]
     return Scheme((width, depth), tuple(cells), (Band((0.0, 0.0, x2, y1), 0),))
 

@@ -64,13 +64,13 @@ def furnish_all(
     rng: np.random.Generator,
     clutter: float,
     kind: Kind,
-    keeps_in: Callable[[str], list[Keep]],
+    keeps_in: Callable[[Room], list[Keep]],
 ) -> list[Piece]:
     """Furniture for all rooms of a plan; `keeps_in` gives the floor that stays clear in each."""
     pieces: list[Piece] = []
     for room in rooms:
         own = [door for door in doors if room.name in door.rooms]
-        pieces += furnish(room, own, catalogue, rng, clutter, kind, keeps_in(room.name))
+        pieces += furnish(room, own, catalogue, rng, clutter, kind, keeps_in(room))
     return pieces
 
 
