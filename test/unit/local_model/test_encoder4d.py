@@ -41,7 +41,7 @@ def test_no_motion_changes_nothing_and_a_turn_is_exact() -> None:
 
 
 def test_before_training_nothing_moves() -> None:
-    model = Forecaster(SMALL).eval()
+    model = Forecaster(6, SMALL).eval()
     volumes = torch.rand(2, 4, 4, 6, 16, 16)
     out = model(volumes, torch.ones(2, 4), torch.tensor([[0.5, 1.0, 2.0]] * 2))
     assert out.shape == (2, 3, 4, 6, 16, 16)
@@ -50,7 +50,7 @@ def test_before_training_nothing_moves() -> None:
 
 def test_a_forecast_learns_to_move_what_moved() -> None:
     torch.manual_seed(0)
-    model = Forecaster(SMALL)
+    model = Forecaster(2, SMALL)
     optimiser = torch.optim.Adam(model.parameters(), 5e-3)
     blob = block_at(0.0, 0.0)[:, :1, :2, 12:36, 12:36].expand(1, 4, 2, 24, 24)
     volumes = torch.stack([torch.roll(blob, -2 * step, dims=4) for step in range(4)], 1)

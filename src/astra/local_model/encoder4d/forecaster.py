@@ -32,21 +32,26 @@ class ForecasterConfig:
 
 
 class Forecaster(nn.Module):
-    """Volumes at any moments within two seconds, as changes of the current one: before training it says that nothing moves."""
+    """Volumes at any moments within two seconds, as changes of the current one: before training it says that nothing moves.
 
-    def __init__(self, config: ForecasterConfig | None = None) -> None:
+    Three-dimensional convolutions are factorised into the plane (every level alike) and the column (all levels of a cell at once): the same
+    reach at a tenth of the time. Inside, tensors are (N, Z, C, Y, X).
+    """
+
+    def __init__(self, levels: int = 6, config: ForecasterConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or ForecasterConfig()
-        self.enter = nn.Sequential(nn.Conv3d(c.past * (c.channels + 1), c.width, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)), nn.ReLU(inplace=True))
-        self.fine = ResBlock(c.width)
-        self.down = nn.Sequential(nn.Conv3d(c.width, c.deep, 3, stride=2, padding=1), nn.ReLU(inplace=True))
-        self.coarse = ResBlock(c.deep)
+        half = (levels + 1) // 2
+        self.enter = PlaneConv(c.past * (c.channels + 1), c.width, stride=2)
+        self.fine = ResBlock(c.width, levels)
+        self.squeeze = nn.Conv2d(levels * c.width, half * c.deep, 3, stride=2, padding=1)
+        self.coarse = ResBlock(c.deep, half)
         self.moment = nn.Sequential(nn.Linear(2 * 8, c.deep), nn.SiLU(), nn.Linear(c.deep, c.deep), nn.SiLU())
         self.dit = nn.ModuleList(DitBlock(c.deep, c.heads) for _ in range(c.blocks))
         self.modulate = nn.Linear(c.deep, 2 * c.width)
-        self.merge = nn.Conv3d(c.deep, c.width, 1)
-        self.smooth = ResBlock(c.width)
-        self.leave = nn.Conv3d(c.width, c.channels, (1, 3, 3), padding=(0, 1, 1))
+        self.merge = nn.Conv2d(half * c.deep, levels * c.width, 1)
+        self.smooth = ResBlock(c.width, levels)
+        self.leave = nn.Conv2d(c.width, 4 * c.channels, 3, padding=1)  # four cells of the full resolution each
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -64,30 +69,44 @@ class Forecaster(nn.Module):
         b, p, _, z, y, x = volumes.shape
         f = moments_s.shape[1]
         marks = known.view(b, p, 1, 1, 1, 1).expand(b, p, 1, z, y, x)
-        fine = self.fine(self.enter(torch.cat([volumes, marks], 2).flatten(1, 2)))
-        coarse = self.coarse(self.down(fine))
+        fine = self.fine(torch.relu(self.enter(torch.cat([volumes, marks], 2).flatten(1, 2).transpose(1, 2))))
+        coarse = self.coarse(torch.relu(self.squeeze(fine.flatten(1, 2))).unflatten(1, (-1, self.config.deep)))
         moment = self.moment(moment_features(moments_s)).flatten(0, 1)  # (B·F, deep)
-        tokens = coarse.flatten(2).transpose(1, 2).repeat_interleave(f, 0)
+        tokens = coarse.transpose(1, 2).flatten(2).transpose(1, 2).repeat_interleave(f, 0)
         for block in self.dit:
             tokens = block(tokens, moment)
-        deep = tokens.transpose(1, 2).unflatten(2, coarse.shape[2:])
-        scale, shift = self.modulate(moment)[..., None, None, None].chunk(2, 1)
+        deep = tokens.transpose(1, 2).unflatten(2, (coarse.shape[1], *coarse.shape[3:])).transpose(1, 2)
+        scale, shift = self.modulate(moment)[:, None, :, None, None].chunk(2, 2)
         lateral = fine.repeat_interleave(f, 0) * (1.0 + scale) + shift
-        merged = lateral + nn.functional.interpolate(self.merge(deep), size=fine.shape[2:], mode="nearest")
-        change = self.leave(nn.functional.interpolate(self.smooth(merged), size=(z, y, x), mode="nearest"))
-        return volumes[:, :1] + change.unflatten(0, (b, f))
+        above = nn.functional.interpolate(self.merge(deep.flatten(1, 2)), size=fine.shape[3:], mode="nearest")
+        merged = self.smooth(lateral + above.unflatten(1, (z, -1)))
+        change = nn.functional.pixel_shuffle(self.leave(merged.flatten(0, 1)), 2)[..., :y, :x]
+        return volumes[:, :1] + change.unflatten(0, (b, f, z)).transpose(2, 3)
+
+
+class PlaneConv(nn.Module):
+    """A 3×3 convolution in the plane, every level alike: (N, Z, C, Y, X) → (N, Z, C', Y', X')."""
+
+    def __init__(self, before: int, after: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, 3, stride=stride, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return out
 
 
 class ResBlock(nn.Module):
-    """Two 3-D convolutions around a shortcut, factorised into plane and height."""
+    """Plane, then column, around a shortcut: (N, Z, C, Y, X) → the same."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, levels: int) -> None:
         super().__init__()
-        self.plane = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
-        self.height = nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0))
+        self.plane = PlaneConv(width, width)
+        self.column = nn.Conv2d(levels * width, levels * width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.height(torch.relu(self.plane(x))))
+        mixed = self.column(torch.relu(self.plane(x)).flatten(1, 2)).unflatten(1, x.shape[1:3])
+        return torch.relu(x + mixed)
 
 
 class DitBlock(nn.Module):
