@@ -259,8 +259,8 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             _loose("boxes", (0, 3), "any", within=(1.0, 1.2, 1.6)),
         ),
         "charging": (
+            Rule("forklift", "corner", chance=0.8, within=(2.6, 1.4, 2.4)),
             Rule("charging_station", "any", (1, 2), front_m=0.6, within=(1.0, 1.2, 2.2)),
-            Rule("forklift", "any", chance=0.8, within=(2.6, 1.4, 2.4)),
             Rule("charging_station", "snug", (0, 1), front_m=0.6, within=(1.0, 1.2, 2.2)),
             _loose("drum", (0, 1), "corner", within=(0.8, 0.8, 1.3)),
         ),

@@ -21,22 +21,23 @@ import numpy as np
 
 from astra.core.errors import BadInputError
 from astra.sim.worlds.boards import Boards, board_m
-from astra.sim.worlds.layout import Segment, divide, doors_of, draw, length_m, on_grid, passage, shared_wall, walls_around
+from astra.sim.worlds.language import places
+from astra.sim.worlds.layout import JAMB_M, divide, doors_of, draw, length_m, on_grid, passage, shared_wall, walls_around
 from astra.sim.worlds.placing import Doorway, Keep
-from astra.sim.worlds.plan import EAST, NORTH, SOUTH, WALL_M, WEST, Box, Catalogue, Model, Piece, Plan, Point, Room, SignPlace
+from astra.sim.worlds.plan import EAST, NORTH, SOUTH, WALL_M, WEST, Box, Catalogue, Model, Piece, Plan, Point, Room, SignPlace, Wall
 from astra.sim.worlds.rooms import furnish
 
 HEIGHTS_M = (3.6, 4.2)
-SIZE_M = ((18.0, 30.0), (13.4, 20.0))  # of the hall along x and y
+SIZE_M = ((18.0, 30.0), (14.3, 20.0))  # of the hall along x and y
 AISLES = (3, 6)
 AISLE_M, MAIN_M, END_M, SERVICE_M, FRONT_M = (1.6, 2.4), (2.6, 3.0), (1.9, 2.2), (3.4, 4.4), (3.4, 4.2)
 BACK_M = 0.06  # of each rack from the line between two rows
 BETWEEN_M = 0.02  # racks of a row
 RACK_WITHIN_M = (1.25, 3.2, 2.5)
-DOOR_M = 0.95
+DOOR_M, SHELLS_TRIED, FURNISHED_TRIED = 0.95, 60, 5
 AISLE_SIGN_Z_M, BAY_SIGN_Z_M, BAY_LETTER_M, BAY_SHARE = 1.35, 1.3, 0.15, 0.3
-SERVICE_MIN_M = {"office": 3.0, "break_room": 3.2, "restroom": 2.6, "first_aid": 2.6, "exit": 2.0}
-FRONT_MIN_M = {"receiving": 3.6, "packing": 3.4, "returns": 3.2, "charging": 3.2, "dock": 3.4, "cold_storage": 3.0}
+SERVICE_MIN_M = {"office": 3.0, "break_room": 3.5, "restroom": 2.6, "first_aid": 2.6, "exit": 2.2}
+FRONT_MIN_M = {"receiving": 3.6, "packing": 3.4, "returns": 3.2, "charging": 4.2, "dock": 3.4, "cold_storage": 3.0}
 LABELS = {
     "office": ("OFFICE", "SHIFT OFFICE"),
     "break_room": ("BREAK ROOM", "CANTEEN"),
@@ -85,29 +86,20 @@ def plan_warehouse(seed: int, catalogue: Catalogue, clutter: float = 1.0) -> Pla
     if rack is None:
         raise BadInputError(f"this catalogue has no rack up to {RACK_WITHIN_M} m: a warehouse cannot do without")
     grid = _grid(rack, rng)
-    service, front, aisles, ways = _service_rooms(grid, rng), _front_areas(grid, rng), _aisles(grid, rng), _ways(grid)
-    walled = [*service, *(room for room in front if room.category == "cold_storage")]
-    hall = [room for room in (*front, *aisles, *ways) if room not in walled]
-    doors = [_door(room, hall, rng) for room in walled]
-    rooms = (*walled, *hall)
-    walls = walls_around(rooms, doors, [passage(a, b) for a, b in itertools.combinations(hall, 2) if shared_wall(a.box, b.box)])
-    boards = Boards(walls, doors)
-    for room, door in zip(walled, doors):
-        boards.beside(door, next(r for r in hall if r.name == door.rooms[1]), room.label, room.name)
-    for room in front:
-        if room not in walled:
-            boards.inside(room, room.label, rng)
+    aisles = _aisles(grid, rng)
+    shell = _shell(grid, aisles, rng)
     racks = _racks(grid, rack, aisles)
     bays = _bay_signs(racks, aisles, rng)
     pieces = list(racks)
-    for room in (*service, *front):
-        keeps = [*boards.keeps_in(room.name), *_open_sides(room, hall)]
-        pieces += furnish(room, doors_of(room.name, doors), catalogue, rng, clutter, "warehouse", keeps)
+    for room in (*shell.service, *shell.front):
+        keeps = [*shell.boards.keeps_in(room), *_open_sides(room, shell.hall)]
+        pieces += _furnished(room, doors_of(room.name, shell.doors), keeps, catalogue, rng, clutter)
     pieces += _on_pallets(pieces, catalogue, rng)
     pieces += _in_aisles(aisles, grid, rack, bays, catalogue, rng, clutter)
-    signs = (*(board.sign for board in boards.hung), *_aisle_signs(aisles, grid, rack), *bays)
+    signs = (*(board.sign for board in shell.boards.hung), *_aisle_signs(aisles, grid, rack), *bays)
+    rooms = tuple(dict.fromkeys((*shell.service, *shell.front, *shell.hall)))
     height = on_grid(float(rng.uniform(*HEIGHTS_M)))
-    plan = Plan("warehouse", seed, (0.0, 0.0, grid.width, grid.depth), height, rooms, walls, signs, tuple(pieces))
+    plan = Plan("warehouse", seed, (0.0, 0.0, grid.width, grid.depth), height, rooms, shell.walls, signs, tuple(pieces))
     return mirrored(plan, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
 
 
@@ -234,19 +226,68 @@ def _label(category: str, rng: np.random.Generator) -> str:
     return str(rng.choice(LABELS[category]))
 
 
-def _door(room: Room, hall: Sequence[Room], rng: np.random.Generator) -> Doorway:
-    """A door into that part of the hall which the room's sign can hang beside it in."""
-    need = DOOR_M + board_m(room.label, 0.15) + 0.5
-    shared: list[tuple[Room, Segment]] = [(other, wall) for other in hall if (wall := shared_wall(room.box, other.box)) is not None]
-    long = [pair for pair in shared if length_m(pair[1]) >= need] or [max(shared, key=lambda pair: length_m(pair[1]))]
-    other, (a, b) = long[int(rng.integers(len(long)))]
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """A hall before anything stands in it; `service` and `front` are those rooms that get furnished."""
+
+    service: list[Room]
+    front: list[Room]
+    hall: list[Room]
+    walls: tuple[Wall, ...]
+    doors: list[Doorway]
+    boards: Boards
+
+
+def _shell(grid: Grid, aisles: list[Room], rng: np.random.Generator) -> _Shell:
+    """Rooms, doors and walls, drawn until every room has a door and its sign finds a place.
+
+    Raises:
+        BadInputError: it never does.
+    """
+    for _ in range(SHELLS_TRIED):
+        service, front = _service_rooms(grid, rng), _front_areas(grid, rng)
+        hall = [*(room for room in front if room.category != "cold_storage"), *aisles, *_ways(grid)]
+        walled = [*service, *(room for room in front if room not in hall)]
+        rooms = (*walled, *hall)
+        unwalled = [passage(a, b) for a, b in itertools.combinations(hall, 2) if shared_wall(a.box, b.box)]
+        doors = [door for room in walled if (door := _door(room, hall, rng))]
+        walls = walls_around(rooms, doors, unwalled)
+        boards = Boards(rooms, walls, doors, unwalled)
+        told = [boards.beside(door, _named(rooms, door.rooms[1]), _named(rooms, door.rooms[0]).label, door.rooms[0]) for door in doors]
+        told += [boards.inside(room, room.label, rng) for room in front if room in hall]
+        if all(told) and len(doors) == len(walled):
+            return _Shell(service, front, hall, walls, doors, boards)
+    raise BadInputError(f"no place for all doors and signs in a hall of {grid.width} m by {grid.depth} m")
+
+
+def _door(room: Room, hall: Sequence[Room], rng: np.random.Generator) -> Doorway | None:
+    """A door into the hall, at one end of a stretch of the room's wall; None if no stretch is long enough."""
+    ways = [(other, wall) for other in hall if (wall := shared_wall(room.box, other.box)) is not None and length_m(wall) >= DOOR_M + 2 * JAMB_M + 0.1]
+    if not ways:
+        return None
+    other, (a, b) = ways[int(rng.integers(len(ways)))]
     axis = 0 if a[1] == b[1] else 1
-    low, high = a[axis] + WALL_M / 2 + 0.15, b[axis] - WALL_M / 2 - 0.15 - DOOR_M
-    start = on_grid(low if rng.random() < 0.5 else high)
-    first, last = (start, a[1]), (start + DOOR_M, a[1])
-    if axis == 1:
-        first, last = (a[0], start), (a[0], start + DOOR_M)
-    return Doorway(first, last, (room.name, other.name))
+    start = on_grid(a[axis] + JAMB_M + 0.025 if rng.random() < 0.5 else b[axis] - JAMB_M - DOOR_M - 0.025)
+    ends = [(v, a[1]) if axis == 0 else (a[0], v) for v in (start, round(start + DOOR_M, 4))]
+    return Doorway(ends[0], ends[1], (room.name, other.name))
+
+
+def _named(rooms: Sequence[Room], name: str) -> Room:
+    return next(room for room in rooms if room.name == name)
+
+
+def _furnished(room: Room, doors: Sequence[Doorway], keeps: Sequence[Keep], catalogue: Catalogue, rng: np.random.Generator, clutter: float) -> list[Piece]:
+    """Furniture for a room; of a few tries the one with most of what tells its purpose."""
+    telling = places("warehouse")[room.category].furniture
+    best: tuple[int, list[Piece]] = (-1, [])
+    for _ in range(FURNISHED_TRIED):
+        pieces = furnish(room, doors, catalogue, rng, clutter, "warehouse", keeps)
+        told = len({piece.model.category for piece in pieces} & set(telling))
+        if told > best[0]:
+            best = told, pieces
+        if told == len(telling):
+            break
+    return best[1]
 
 
 def _open_sides(room: Room, hall: Sequence[Room]) -> list[Keep]:
