@@ -71,9 +71,11 @@ class Boards:
                 own = any(on_line(door, axis, at) for door in self._doors if room.name in door.rooms)
                 low, high = (room.box[0], room.box[2]) if axis == 0 else (room.box[1], room.box[3])
                 for middle in np.linspace(low + 0.15 + half, high - 0.15 - half, 7) if high - low > 2 * half + 0.3 else ():
+                    if not self._free(room, side, float(middle), half):
+                        continue
                     for distance in READING_M:
                         spot = _spot(room.box, side, float(middle), distance)
-                        if spot is None or not self._free(room, side, float(middle), half):
+                        if spot is None:
                             continue
                         x, y = (spot[0] + spot[2]) / 2, (spot[1] + spot[3]) / 2
                         cost = min((math.dist((x, y), port) for port in ports), default=0.0) + 1.0 * own + float(rng.uniform(0.0, 0.8))
@@ -108,7 +110,7 @@ class Boards:
         return [keep for board in self.hung for keep in board.keeps if keep.box[0] < x1 and keep.box[2] > x0 and keep.box[1] < y1 and keep.box[3] > y0]
 
     def _hang(self, room: Room, side: int, middle: float, half: float, sign: SignPlace, spot: Keep | None = None) -> None:
-        strip = Keep(_before(room.box, side, middle, half, 0.75), LOW_M if spot else 0.0)
+        strip = Keep(_before(room.box, side, middle, half + 0.06, 0.75), LOW_M if spot else 0.0)
         self.hung.append(Board(sign, (strip, spot) if spot else (strip,)))
 
     def _free(self, room: Room, side: int, middle: float, half: float) -> bool:

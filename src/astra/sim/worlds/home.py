@@ -41,7 +41,7 @@ LIMITS: dict[str, Limits] = {
     "kids_room": Limits(11.0, 8.5, 17.0, 2.7),
     "bathroom": Limits(6.5, 4.2, 10.5, 1.9, 2.4),
     "toilet": Limits(2.6, 1.8, 4.6, 1.25, 2.4),
-    "laundry": Limits(5.5, 3.4, 9.0, 1.8, 2.4),
+    "laundry": Limits(5.5, 3.4, 9.0, 1.7, 2.6),
     "study": Limits(9.5, 6.5, 15.0, 2.4),
     "dining_room": Limits(13.5, 9.5, 20.0, 2.9),
     "entrance": Limits(3.5, 2.0, 9.0, 1.3, 3.0),
@@ -149,7 +149,7 @@ def _spine(rng: np.random.Generator) -> Scheme:
 
 def _hub(rng: np.random.Generator) -> Scheme:
     """A living room in the middle with rooms on two sides; entrance and toilet at its foot."""
-    left, middle, right, depth = draw(3.0, 3.9, rng), draw(3.9, 5.2, rng), draw(2.6, 3.6, rng), draw(6.0, 9.2, rng)
+    left, middle, right, depth = draw(2.9, 3.9, rng), draw(3.7, 5.2, rng), draw(2.5, 3.6, rng), draw(5.4, 9.2, rng)
     foot, width = draw(1.7, 2.1, rng), on_grid(left + middle + right)
     x1, x2 = left, on_grid(left + middle)
     cells = [Cell("living_room", (x1, foot, x2, depth))]
@@ -216,8 +216,9 @@ def _programme(area: float, present: Sequence[str], rng: np.random.Generator) ->
     needed = [c for c in NEEDED if c not in present]
     sleeping = 0 if area < 62 else 1 if area < 85 else 2
     more = [str(rng.choice(["bedroom", "kids_room", "study"], p=[0.4, 0.4, 0.2])) for _ in range(sleeping)]
-    nice = [c for c, chance in (("study", 0.3), ("dining_room", 0.3), ("laundry", 0.35), ("kids_room", 0.3), ("bathroom", 0.1)) if rng.random() < chance]
-    first, rest = needed + more[:1], more[1:] + nice
+    nice = [c for c, chance in (("study", 0.35), ("dining_room", 0.5), ("laundry", 0.4), ("kids_room", 0.2), ("bathroom", 0.1)) if rng.random() < chance]
+    small = [str(rng.choice(["laundry", "study"]))] if rng.random() < 0.4 else []
+    first, rest = needed + more[:1] + small, more[1:] + nice
     return [first[int(i)] for i in rng.permutation(len(first))] + [rest[int(i)] for i in rng.permutation(len(rest))]
 
 
@@ -342,8 +343,8 @@ def _hang(boards: Boards, rooms: list[Room], doors: Sequence[Doorway], rng: np.r
             text = str(next(names))
             if boards.beside(door, hub, text, room.name):
                 labels[room.name] = text
-        if room.category == "kitchen" and rng.random() < 0.4:
+        if room.category == "kitchen" and rng.random() < 0.45:
             boards.inside(room, str(rng.choice(KITCHEN_WORDS)), rng)
-        if room.category in ("study", "entrance", "dining_room") and rng.random() < 0.25:
+        if room.category in ("study", "dining_room", "laundry") and rng.random() < 0.5:
             boards.inside(room, str(rng.choice(CALENDAR_WORDS)), rng)
     return [Room(r.name, r.category, labels.get(r.name, ""), r.box, r.floor, r.is_goal) for r in rooms]

@@ -99,7 +99,7 @@ def passage(a: Room, b: Room) -> Doorway:
     """The whole stretch between two rooms that no wall parts."""
     wall = shared_wall(a.box, b.box)
     assert wall is not None, f"{a.name} and {b.name} do not touch"
-    return Doorway(wall[0], wall[1], (a.name, b.name))
+    return Doorway(wall[0], wall[1], (a.name, b.name), walled=False)
 
 
 def walls_around(rooms: Sequence[Room], doors: Sequence[Doorway], unwalled: Sequence[Doorway]) -> tuple[Wall, ...]:

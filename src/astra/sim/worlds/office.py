@@ -63,7 +63,7 @@ def plan_office(seed: int, catalogue: Catalogue, clutter: float = 1.0) -> Plan:
             draw_scheme = SCHEMES[int(rng.integers(len(SCHEMES)))]
         size, fixed, bands = draw_scheme(rng)
         cells = _fill(size, fixed, bands, rng)
-        if cells is None or not _usable(cells, size):
+        if not _usable(cells, size):
             continue
         cells, size = turned(cells, size, rng, transpose=False)
         rooms = _named(cells, size, rng)
@@ -98,7 +98,7 @@ def _headed(rng: np.random.Generator) -> Scheme:
     high, head = on_grid(low + aisle), draw(4.2, 5.8, rng)
     bands = [Band((head, 0.0, width, low), 0), Band((head, high, width, depth), 0)]
     cells = [Cell("corridor", (head, low, width, high))]
-    if rng.random() < 0.45:
+    if rng.random() < 0.6:
         return (width, depth), [*cells, Cell("open_space", (0.0, 0.0, head, depth))], bands
     y0, y1 = on_grid(low - draw(0.6, 1.2, rng)), on_grid(high + draw(0.6, 1.2, rng))
     hall = Cell("reception", (0.0, y0, head, y1))
@@ -107,7 +107,7 @@ def _headed(rng: np.random.Generator) -> Scheme:
 
 def _elbow(rng: np.random.Generator) -> Scheme:
     """A corridor with a corner."""
-    width, aisle, south, north, east = draw(13.0, 20.0, rng), draw(1.6, 2.1, rng), draw(3.8, 4.8, rng), draw(4.0, 5.6, rng), draw(3.6, 4.8, rng)
+    width, aisle, south, north, east = draw(13.0, 20.0, rng), draw(1.6, 2.1, rng), draw(4.0, 4.8, rng), draw(4.4, 5.6, rng), draw(3.6, 4.8, rng)
     y1, x2 = on_grid(south + aisle), on_grid(width - east)
     x1, depth, corner = on_grid(x2 - aisle), on_grid(y1 + north), on_grid(y1 + draw(0.2, 0.8, rng))
     cells = [Cell("corridor", (0.0, south, x2, y1)), Cell("corridor", (x1, y1, x2, depth))]
@@ -136,17 +136,16 @@ SCHEMES: tuple[Callable[[np.random.Generator], Scheme], ...] = (_straight, _head
 # --- from a scheme to rooms ---
 
 
-def _fill(size: tuple[float, float], fixed: Sequence[Cell], bands: Sequence[Band], rng: np.random.Generator) -> list[Cell] | None:
-    """Cut the strips into the rooms that such an office has, offices in what is left; None if they do not work out."""
+def _fill(size: tuple[float, float], fixed: Sequence[Cell], bands: Sequence[Band], rng: np.random.Generator) -> list[Cell]:
+    """Cut the strips into the rooms that such an office has, offices in what is left."""
     wished = common_rooms(size[0] * size[1], [cell.category for cell in fixed], rng)
     slots: list[list[str]] = []
     for band in bands:
         length, depth = _extent(band)
-        slots.append(["office"] * (1 if band.single else max(1, round(length / usual_width_m("office", depth)))))
+        slots.append(["office"] * (1 if band.single else max(1, round(length / (1.06 * usual_width_m("office", depth))))))
     order = [(row, slot) for row, names in enumerate(slots) for slot in range(len(names))]
-    if len(order) < len(wished) + 2:
-        return None
-    for (row, slot), category in zip((order[int(i)] for i in rng.permutation(len(order))), wished):
+    places = [order[int(i)] for i in rng.permutation(len(order))]
+    for (row, slot), category in zip(places[2:], wished):  # two offices at least
         slots[row][slot] = category
     cells = list(fixed)
     for band, names in zip(bands, slots):

@@ -12,24 +12,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from astra.core.types import FloatArray, IntArray
+from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.sim.worlds.plan import WALL_M, Box, Model, Piece, Point, Room
 
 GAP_M = 0.04  # between pieces, and between a piece and a wall
 PASSAGE_M = 0.76  # width of the ways that stay free
 APPROACH_M = 0.75  # depth of the floor kept free on both sides of an opening
+MEETING_M = 0.35  # the same where two rooms meet without a wall
 APPROACH_WIDTH_M = 0.9
 SPOT_M = 1.0  # side of the square that stays free somewhere in each room, reachable from every door
+LEAST_M2 = 0.35  # where the middle of a robot as wide as the passages can be
 INWARDS_DEG = (0.0, 180.0, 90.0, -90.0)  # facing into the room from its west, east, south and north wall
 
 
 @dataclass(frozen=True, slots=True)
 class Doorway:
-    """An opening in a wall: its two ends on the wall's centre line, and the rooms that it joins."""
+    """An opening in a wall: its two ends on the wall's centre line, and the rooms that it joins; or where two rooms meet without a wall."""
 
     a: Point
     b: Point
     rooms: tuple[str, str] = ("", "")
+    walled: bool = True
 
     @property
     def width_m(self) -> float:
@@ -87,6 +90,7 @@ class Floor:
         x0, y0, x1, y1 = self.inner
         self._robot_m = min(PASSAGE_M, min(x1 - x0, y1 - y0) - 0.04)
         self._spot_m = min(SPOT_M, min(x1 - x0, y1 - y0) - 0.04)
+        self._least_m2 = min(LEAST_M2, 0.35 * (x1 - x0 - self._robot_m) * (y1 - y0 - self._robot_m))
         self._ports = [self._port(door.centre) for door in doors]
         self._ports += [self._port(((keep.box[0] + keep.box[2]) / 2, (keep.box[1] + keep.box[3]) / 2)) for keep in keeps if keep.reach]
 
@@ -136,6 +140,8 @@ class Floor:
         if not numbers:
             return len(rows) > 0
         (number,) = numbers
+        if _area_m2(xs, ys, parts == number) < self._least_m2:
+            return False
         middles = zip((wide_x[columns] + wide_x[columns + 1]) / 2, (wide_y[rows] + wide_y[rows + 1]) / 2)
         return any(_part(xs, ys, parts, (float(x), float(y))) == number for x, y in middles)
 
@@ -243,13 +249,13 @@ def span(group: Group) -> tuple[float, float]:
 def approach(door: Doorway, inner: Box) -> Box:
     """The floor before an opening, on the side of the room that `inner` bounds."""
     x, y = door.centre
-    half = max(door.width_m, APPROACH_WIDTH_M) / 2
+    half, deep = max(door.width_m, APPROACH_WIDTH_M) / 2, APPROACH_M if door.walled else MEETING_M
     if abs(door.a[0] - door.b[0]) < 1e-9:
         near = inner[0] if abs(x - inner[0]) < abs(x - inner[2]) else inner[2]
-        far = near + math.copysign(APPROACH_M, (inner[0] + inner[2]) / 2 - near)
+        far = near + math.copysign(deep, (inner[0] + inner[2]) / 2 - near)
         return min(near, far), y - half, max(near, far), y + half
     near = inner[1] if abs(y - inner[1]) < abs(y - inner[3]) else inner[3]
-    far = near + math.copysign(APPROACH_M, (inner[1] + inner[3]) / 2 - near)
+    far = near + math.copysign(deep, (inner[1] + inner[3]) / 2 - near)
     return x - half, min(near, far), x + half, max(near, far)
 
 
@@ -272,6 +278,11 @@ def free_parts(inner: Box, standing: Sequence[Box], reach_m: float) -> tuple[Flo
         free[r0:r1, c0:c1] = False
     parts, _ = ndimage.label(free)
     return xs, ys, parts.astype(np.int64)
+
+
+def _area_m2(xs: FloatArray, ys: FloatArray, cells: BoolArray) -> float:
+    """Area of some cells (ny, nx) of a grid with these edges."""
+    return float(np.diff(ys) @ cells @ np.diff(xs))
 
 
 def _part(xs: FloatArray, ys: FloatArray, parts: IntArray, at: Point) -> int:
