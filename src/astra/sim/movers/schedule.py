@@ -77,7 +77,9 @@ def _cast(kind: Kind, rng: np.random.Generator) -> list[MoverKind]:
 
 
 def _placed(kind: MoverKind, name: str, plan: Plan, ways: Ways, others: list[Mover], rng: np.random.Generator) -> Mover | None:
-    """A mover that meets no other within its reach at any time; None if no loop was found."""
+    """A mover that meets no other at any time; None if no loop was found."""
+    if len(ways.points) == 0:
+        return None
     looks = _looks(plan.kind, rng)
     height = round(float(rng.uniform(1.6, 1.9)), 2)
     for _ in range(LOOPS_TRIED):
@@ -108,8 +110,9 @@ def _free_phase(draft: Mover, others: list[Mover], rng: np.random.Generator) -> 
     for other in others:
         for own_xy, own_m in _discs(draft, times):
             for other_xy, other_m in _discs(other, times):
-                squared = np.square(own_xy[:, None] - other_xy).sum(axis=-1) < (own_m + other_m + APART_M) ** 2  # own time, other's time
-                good &= ~squared[later, np.arange(len(times))].any(axis=1)
+                squared = np.square(own_xy).sum(axis=1)[:, None] + np.square(other_xy).sum(axis=1) - 2.0 * own_xy @ other_xy.T
+                meets = squared < (own_m + other_m + APART_M) ** 2  # own time, other's time
+                good &= ~meets[later, np.arange(len(times))].any(axis=1)
     return float(rng.choice(times[::4][good])) if good.any() else None
 
 

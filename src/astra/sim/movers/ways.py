@@ -17,7 +17,7 @@ LIKES_M = 0.7  # clearance beyond the radius from which on more is worth nothing
 
 
 class Ways:
-    """The largest connected floor on which a disc of `radius_m` can be, as a graph of nodes `NODE_M` apart.
+    """The largest connected floor on which a disc of `radius_m` can be, as a graph of nodes `NODE_M` apart; without `points` if there is none.
 
     Args:
         free: (Y, X) cells, cell (0, 0) with its lower-left corner at `origin_xy`.
@@ -45,16 +45,12 @@ class Ways:
 
     def nearest(self, xy: tuple[float, float], within_m: float) -> tuple[float, float] | None:
         """The node nearest to a point, None if there is none within a distance."""
-        if len(self.points) == 0:
-            return None
         distance = np.linalg.norm(self.points - np.array(xy), axis=1)
         k = int(distance.argmin())
         return (float(self.points[k, 0]), float(self.points[k, 1])) if distance[k] <= within_m else None
 
     def random(self, rng: np.random.Generator) -> tuple[float, float]:
         """Any node."""
-        if len(self.points) == 0:
-            raise BadInputError(f"no floor is wide enough for a disc of {self.radius_m} m")
         x, y = self.points[int(rng.integers(len(self.points)))]
         return float(x), float(y)
 

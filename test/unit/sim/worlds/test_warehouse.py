@@ -8,19 +8,20 @@ from functools import cache
 
 import numpy as np
 import pytest
+from plan_floor import CELL_M, free_floor, wall_boxes
 from scipy import ndimage
 from toy_catalogue import ToyCatalogue
 
 from astra.core.errors import BadInputError
-from astra.core.types import BoolArray, IntArray
+from astra.core.types import IntArray
 from astra.sim.worlds.boards import board_m
 from astra.sim.worlds.language import places
 from astra.sim.worlds.placing import footprint
-from astra.sim.worlds.plan import WALL_M, Box, Model, Plan, Wall
+from astra.sim.worlds.plan import Box, Model, Plan
 from astra.sim.worlds.warehouse import mirrored, plan_warehouse
 
 SEEDS = range(30)
-CELL_M, ROBOT_M = 0.05, 0.27
+ROBOT_M = 0.27
 
 
 @cache
@@ -30,28 +31,6 @@ def plan(seed: int) -> Plan:
 
 def overlap(a: Box, b: Box, by: float = 0.01) -> bool:
     return min(a[2], b[2]) - max(a[0], b[0]) > by and min(a[3], b[3]) - max(a[1], b[1]) > by
-
-
-def wall_boxes(wall: Wall) -> list[Box]:
-    """What stands of a wall on the floor."""
-    axis = 0 if wall.a[1] == wall.b[1] else 1
-    low, high = min(wall.a[axis], wall.b[axis]), max(wall.a[axis], wall.b[axis])
-    forward = wall.a[axis] < wall.b[axis]
-    gaps = sorted((low + s, low + e) if forward else (high - e, high - s) for s, e in wall.openings)
-    cuts = [low, *(v for gap in gaps for v in gap), high]
-    across, half = wall.a[1 - axis], WALL_M / 2
-    stretches = list(zip(cuts[::2], cuts[1::2]))
-    return [(s, across - half, e, across + half) if axis == 0 else (across - half, s, across + half, e) for s, e in stretches]
-
-
-def free_floor(p: Plan) -> BoolArray:
-    """(Y, X) cells of the outline on which nothing stands."""
-    x0, y0, x1, y1 = p.outline
-    xs, ys = np.arange(x0 + CELL_M / 2, x1, CELL_M), np.arange(y0 + CELL_M / 2, y1, CELL_M)
-    free = np.ones((len(ys), len(xs)), bool)
-    for a, b, c, d in [*(box for wall in p.walls for box in wall_boxes(wall)), *(footprint(piece) for piece in p.pieces)]:
-        free[np.ix_((ys >= b) & (ys <= d), (xs >= a) & (xs <= c))] = False
-    return free
 
 
 def robots_floor(p: Plan) -> IntArray:
