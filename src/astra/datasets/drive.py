@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.types import CameraFrame, ImuSample, LaserScan, Observation, Scene, WheelTwist, nanoseconds
+from astra.core.types import CameraFrame, FloatArray, ImuSample, IntArray, LaserScan, Observation, Scene, WheelTwist, nanoseconds
 from astra.datasets import decode
 from astra.datasets.bag import Bag
 from astra.datasets.clocks import Stamper, clock_offsets
 from astra.datasets.origin import DriveOrigin
 from astra.datasets.report import DriveReport, inspect_bag
-from astra.datasets.topics import CONTACT_TOPIC, TRUTH_TOPIC, CameraTopics, TopicMap, discover_topics
-from astra.geometry import CameraModel, CameraRig, Pose3, RigCamera, Trajectory
+from astra.datasets.topics import CONTACT_TOPIC, GOAL_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC, CameraTopics, TopicMap, discover_topics
+from astra.geometry import CameraModel, CameraRig, Pose2, Pose3, RigCamera, Trajectory
 
 REORDER_S = 0.5  # messages of different topics may arrive this much out of order
 DEPTH_TOLERANCE_S = 0.005  # between an image and its depth
@@ -34,6 +34,23 @@ class Arrival:
     received_ns: int
     topic: str
     message: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MoverTracks:
+    """Discs over time: `places` (T, M, 3) of x, y, radius [m, world] at `stamps_ns` (T,)."""
+
+    stamps_ns: IntArray
+    places: FloatArray
+
+    def at(self, stamps_ns: IntArray) -> FloatArray:
+        """Places (N, M, 3) at stamps (N,), linearly interpolated and clamped to the ends."""
+        if self.places.size == 0:
+            return np.zeros((len(stamps_ns), 0, 3))
+        start = int(self.stamps_ns[0])
+        known, wanted = (self.stamps_ns - start).astype(np.float64), (stamps_ns - start).astype(np.float64)
+        flat = self.places.reshape(len(known), -1)
+        return np.stack([np.interp(wanted, known, column) for column in flat.T], axis=1).reshape(len(wanted), -1, 3)
 
 
 class Drive:
@@ -110,6 +127,21 @@ class Drive:
         if not rows:
             return None
         return Trajectory(np.array([stamp for stamp, _ in rows], dtype=np.int64), np.array([(p.x, p.y, p.yaw) for _, p in rows]))
+
+    def movers(self) -> MoverTracks:
+        """Where everybody else was, by the truth; the same restriction holds."""
+        stamps, places = [], []
+        for message in self.bag.messages((MOVERS_TOPIC,)):
+            stamps.append(message.received_ns)
+            places.append([(m.pose.position.x, m.pose.position.y, m.scale.x / 2.0) for m in message.value.markers])
+        if len({len(row) for row in places}) > 1:
+            raise BadInputError(f"{self.path}: {MOVERS_TOPIC} does not always hold the same movers")
+        return MoverTracks(np.array(stamps, dtype=np.int64), np.array(places, dtype=np.float64).reshape(len(stamps), len(places[0]) if places else 0, 3))
+
+    def goals(self) -> Sequence[tuple[int, Pose2]]:
+        """Where the driver wanted to go, from when on, by the truth; the same restriction holds."""
+        messages = self.bag.messages((GOAL_TOPIC,))
+        return [(message.received_ns, decode.pose_from_message(message.value.pose).pose2()) for message in messages]
 
     def imu(self) -> Sequence[ImuSample]:
         """All IMU readings in time order."""

@@ -31,6 +31,7 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 IMU_TYPE, WHEEL_TYPE, SCAN_TYPE = "sensor_msgs/msg/Imu", "nav_msgs/msg/Odometry", "sensor_msgs/msg/LaserScan"
 TRUTH_TOPIC = "/ground_truth/odom"
 CONTACT_TOPIC = "/ground_truth/in_contact"
+GOAL_TOPIC = "/ground_truth/goal"
 MOVERS_TOPIC = "/ground_truth/movers"
 
 

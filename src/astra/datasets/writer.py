@@ -13,8 +13,8 @@ from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, WheelTwist
 from astra.datasets.origin import DriveOrigin
 from astra.datasets.payloads import KEY, Fingerprints
-from astra.datasets.topics import CONTACT_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC
-from astra.geometry import CameraModel, CameraRig, Pose3
+from astra.datasets.topics import CONTACT_TOPIC, GOAL_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC
+from astra.geometry import CameraModel, CameraRig, Pose2, Pose3
 
 JPEG_QUALITY = 92
 CYLINDER, MOVER_HEIGHT_M = 3, 1.7
@@ -139,6 +139,14 @@ class DriveWriter:
             for i, (x, y, radius) in enumerate(np.asarray(movers, dtype=np.float64).tolist())
         ]  # fmt: skip
         self._put(MOVERS_TOPIC, "visualization_msgs/msg/MarkerArray", stamp_ns, markers=markers)
+
+    def write_goal(self, stamp_ns: int, world_from_goal: Pose2) -> None:
+        """Write where the driver wants to go from now on; truth too."""
+        if not self._truth:
+            return
+        point = self._types["geometry_msgs/msg/Point"](x=world_from_goal.x, y=world_from_goal.y, z=0.0)
+        pose = self._types["geometry_msgs/msg/Pose"](position=point, orientation=self._quaternion(Pose3.from_pose2(world_from_goal)))
+        self._put(GOAL_TOPIC, "geometry_msgs/msg/PoseStamped", stamp_ns, header=self._header(stamp_ns, "world"), pose=pose)
 
     def _odometry(self, topic: str, now_ns: int, header: Any, pose: Pose3, linear_mps: float, angular_radps: float) -> None:
         self._write_static(now_ns)

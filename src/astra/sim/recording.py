@@ -27,6 +27,11 @@ class Driver(Protocol):
         """The part that is done, 0 to 1."""
         ...
 
+    @property
+    def goal(self) -> Pose2 | None:
+        """Where to, for the time being; None if there is no saying."""
+        ...
+
     def command(self, pose: Pose2, velocity: tuple[float, float], time_s: float) -> tuple[float, float] | None:
         """The twist (m/s, rad/s) for a true pose, twist and simulated time; None once the drive is over."""
         ...
@@ -44,6 +49,8 @@ class DriveSink(Protocol):
     def write_scan(self, scan: LaserScan) -> None: ...
 
     def write_truth(self, scene: Scene) -> None: ...
+
+    def write_goal(self, stamp_ns: int, world_from_goal: Pose2) -> None: ...
 
     def write_movers(self, stamp_ns: int, movers: FloatArray) -> None:
         """Where everybody is: x, y, radius (M, 3) [m]."""
@@ -88,7 +95,7 @@ def record_drive(
     """
     start_ns, begin = simulation.time_ns, simulation.pose()
     images, scans, movers = (_Ticks(start_ns, period_s) for period_s in (1.0 / config.image_rate_hz, 1.0 / simulation.robot.lidar.rate_hz, MOVERS_S))
-    settle_ns, done_ns, frames, length, last = nanoseconds(config.settle_s), None, 0, 0.0, begin
+    settle_ns, done_ns, frames, length, last, goal = nanoseconds(config.settle_s), None, 0, 0.0, begin, None
     while done_ns is None or simulation.time_ns < done_ns + settle_ns:
         now = simulation.time_ns
         if seconds(now - start_ns) > config.limit_s:
@@ -106,6 +113,9 @@ def record_drive(
         if done_ns is None and now - start_ns >= settle_ns:
             scene = simulation.truth()
             command = driver.command(simulation.pose(), (scene.linear_mps, scene.angular_radps), seconds(now))
+            if config.truth and driver.goal is not None and driver.goal != goal:
+                goal = driver.goal
+                sink.write_goal(now, goal)
             if command is None or seconds(now - start_ns) >= config.seconds - config.settle_s:
                 done_ns, command = now, (0.0, 0.0)
         simulation.set_command(*(command or (0.0, 0.0)))

@@ -64,6 +64,12 @@ class TourDriver:
         """The part of the path that lies behind, 0 to 1."""
         return self._index / max(len(self._points) - 1, 1)
 
+    @property
+    def goal(self) -> Pose2:
+        """The end of the path."""
+        (x0, y0), (x1, y1) = self._points[-2:].tolist()
+        return Pose2(x1, y1, math.atan2(y1 - y0, x1 - x0))
+
     def command(self, pose: Pose2, velocity: tuple[float, float], time_s: float) -> tuple[float, float] | None:
         """The twist (m/s, rad/s) for this pose; None once the end is reached."""
         c, here = self._config, np.array([pose.x, pose.y])

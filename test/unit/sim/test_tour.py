@@ -28,6 +28,7 @@ class Memory:
         self.scans: list[LaserScan] = []
         self.poses: list[Pose2] = []
         self.movers: list[np.ndarray] = []
+        self.goals: list[Pose2] = []
 
     def write_frame(self, frame: CameraFrame) -> None:
         self.frames.append(frame)
@@ -43,6 +44,9 @@ class Memory:
 
     def write_movers(self, stamp_ns: int, movers: np.ndarray) -> None:
         self.movers.append(movers)
+
+    def write_goal(self, stamp_ns: int, world_from_goal: Pose2) -> None:
+        self.goals.append(world_from_goal)
 
     def write_truth(self, scene: Scene) -> None:
         self.poses.append(Pose3.from_matrix(scene.world_from_base).pose2())
@@ -67,6 +71,7 @@ def test_the_driver_stays_on_the_path_and_stops_at_its_end(yard: World) -> None:
         assert min(_distance((pose.x, pose.y), a, b) for a, b in itertools.pairwise(BENDS)) < 0.15
     assert result.length_m == pytest.approx(8.0, abs=0.4)
     assert result.collisions == 0
+    assert [(goal.x, goal.y) for goal in memory.goals] == [tuple(BENDS[-1])]
     assert len(memory.imu) == pytest.approx(200 * result.duration_s, abs=3)
     assert len(memory.scans) == pytest.approx(10 * result.duration_s, abs=2)
     assert len(memory.frames) == result.frames == 4 * math.ceil(result.duration_s)
