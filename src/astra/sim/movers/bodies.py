@@ -150,7 +150,7 @@ def _trunk(mover: Mover) -> _Shape:
     hip, shoulder = hip_m(h), 0.82 * h
     shape.loft("trousers", [(hip - 0.04, x, 0.11, 0.17), (hip + 0.08, x, 0.11, 0.165)])
     shape.loft("top", [(hip + 0.06, x, 0.115, 0.17), (hip + 0.2, x, 0.11, 0.155), (shoulder - 0.08, x, 0.12, 0.2), (shoulder + 0.01, x, 0.08, 0.15)])
-    shape.loft("skin", [(shoulder, x, 0.05, 0.05), (h - 0.2, x, 0.055, 0.055), (h - 0.12, x + 0.01, 0.095, 0.075), (h - 0.04, x, 0.085, 0.07)])
+    shape.loft("skin", [(shoulder, x, 0.055, 0.055), (h - 0.23, x, 0.06, 0.06), (h - 0.17, x + 0.015, 0.095, 0.08), (h - 0.04, x, 0.09, 0.075)])
     shape.loft("hair", [(h - 0.15, x - 0.05, 0.06, 0.075), (h - 0.06, x - 0.015, 0.095, 0.085), (h, x - 0.015, 0.05, 0.05)])
     for side in (1.0, -1.0):
         joint = (x, side * 0.2, shoulder - 0.05)
