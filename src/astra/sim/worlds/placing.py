@@ -112,7 +112,8 @@ class Floor:
         """Put a group at a pose if it fits and leaves the ways open."""
         placed = [_piece(member, pose, self.room) for member in group]
         boxes = [footprint(piece) for piece in placed]
-        on_floor = [box for box, piece in zip(boxes, placed) if piece.z_m == 0.0]
+        below = [box for box, piece in zip(boxes, placed) if piece.z_m == 0.0]
+        on_floor = [box for box, piece in zip(boxes, placed) if piece.z_m == 0.0 or not any(_inside(box, other, -0.01) for other in below)]
         if not all(_inside(box, self.inner, GAP_M - 1e-6) for box in on_floor):
             return False
         if any(_overlap(box, grown(other, GAP_M - 1e-6)) for box in on_floor for other in self._standing):

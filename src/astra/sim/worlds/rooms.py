@@ -221,9 +221,8 @@ def _tv_stand(rule: Rule, within: tuple[float, float, float], catalogue: Catalog
         return None
     for category in rng.permutation(["cabinet", "chest_of_drawers", "low_table"]):
         stand = catalogue.pick(str(category), rng, (within[0], within[1], 0.85))
-        if stand is not None and stand.size_m[0] >= tv.size_m[0] and stand.size_m[1] >= 0.6 * tv.size_m[1] and tv.size_m[2] < 1.2:
-            back = max(0.0, (tv.size_m[1] - stand.size_m[1]) / 2)
-            return [_backed(stand), Member(tv, stand.size_m[0] / 2, 0.0, z_m=stand.size_m[2])] if back < 0.3 else [_backed(tv)]
+        if stand is not None and stand.size_m[0] >= tv.size_m[0] and stand.size_m[1] >= 0.75 * tv.size_m[1]:
+            return [_backed(stand), Member(tv, stand.size_m[0] / 2, 0.0, z_m=stand.size_m[2])]
     return [_backed(tv)]
 
 
