@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("sources", metavar="SOURCE", nargs="+", type=Path, help="video file, folder of images, or rosbag2")
     build.add_argument("--out", metavar="MAP", type=Path, required=True, help="map folder to write; an older map there is replaced on success")
     build.add_argument("--camera", metavar="FILE", type=Path, help="camera.yaml (ROS camera_info) for photos, videos, bags without camera_info")
+    build.add_argument("--topics", metavar="FILE", type=Path, help="topic map YAML for bags (default: topics are found by type; docs/DRIVES.md)")
     build.add_argument("--odometry", metavar="TUM", type=Path, help="trajectory of base_link: metric scale and priors; for one SOURCE")
     build.add_argument("--rate-hz", type=float, help="images a second without odometry; 0 keeps every image (default: 2, photos: 0)")
     build.add_argument("--landmarks", choices=LANDMARK_BACKENDS, default="text", help="what finds landmarks (default: text)")
@@ -116,7 +117,7 @@ def _tours(args: argparse.Namespace) -> list[Tour]:
 
     if args.odometry is not None and len(args.sources) > 1:
         raise BadInputError("--odometry belongs to one SOURCE; build from one, or record odometry in the bags")
-    tours: list[Tour] = [open_source(source, args.camera) for source in args.sources]
+    tours: list[Tour] = [open_source(source, args.camera, args.topics) for source in args.sources]
     if args.odometry is None:
         return tours
     return [TourWithOdometry(tours[0], Trajectory.load_tum(args.odometry))]
