@@ -34,7 +34,9 @@ AISLE_M, MAIN_M, END_M, SERVICE_M, FRONT_M = (1.6, 2.4), (2.6, 3.0), (1.9, 2.2),
 BACK_M = 0.06  # of each rack from the line between two rows
 BETWEEN_M = 0.02  # racks of a row
 RACK_WITHIN_M = (1.25, 3.2, 2.5)
-DOOR_M, SHELLS_TRIED, FURNISHED_TRIED = 0.95, 60, 5
+BLOCK_MIN_M = 2.5  # length of the rows on either side of a cross aisle
+DOOR_M, SHELLS_TRIED, FURNISHED_TRIED = 0.95, 60, 6
+AISLE_LETTERS_M = (0.2, 0.18, 0.15)
 AISLE_SIGN_Z_M, BAY_SIGN_Z_M, BAY_LETTER_M, BAY_SHARE = 1.35, 1.3, 0.15, 0.3
 SERVICE_MIN_M = {"office": 3.0, "break_room": 3.5, "restroom": 2.6, "first_aid": 2.6, "exit": 2.2}
 FRONT_MIN_M = {"receiving": 3.6, "packing": 3.4, "returns": 3.2, "charging": 4.2, "dock": 3.4, "cold_storage": 3.0}
@@ -86,7 +88,7 @@ def plan_warehouse(seed: int, catalogue: Catalogue, clutter: float = 1.0) -> Pla
     if rack is None:
         raise BadInputError(f"this catalogue has no rack up to {RACK_WITHIN_M} m: a warehouse cannot do without")
     grid = _grid(rack, rng)
-    aisles = _aisles(grid, rng)
+    aisles = _aisles(grid, rack, rng)
     shell = _shell(grid, aisles, rng)
     racks = _racks(grid, rack, aisles)
     bays = _bay_signs(racks, aisles, rng)
@@ -147,7 +149,7 @@ def _grid(rack: Model, rng: np.random.Generator) -> Grid:
     count = int(rng.choice(fits))
     wanted = float(rng.uniform(*SIZE_M[1])) - front - main - back
     rows = max(2, math.floor(wanted / wide))
-    parted = rows >= 3 and rng.random() < 0.6 and front + main + rows * wide + cross + back <= SIZE_M[1][1]
+    parted = rows // 2 * wide >= BLOCK_MIN_M and rng.random() < 0.6 and front + main + rows * wide + cross + back <= SIZE_M[1][1]
     split = (rows // 2, rows - rows // 2) if parted else (rows,)
     start = front + main
     blocks = []
@@ -194,9 +196,10 @@ def _front_areas(grid: Grid, rng: np.random.Generator) -> list[Room]:
     return rooms
 
 
-def _aisles(grid: Grid, rng: np.random.Generator) -> list[Room]:
-    """Each from the line behind its racks to the next such line."""
-    code = CODES[int(rng.integers(len(CODES)))]
+def _aisles(grid: Grid, rack: Model, rng: np.random.Generator) -> list[Room]:
+    """Each from the line behind its racks to the next such line; their codes fit on the ends of the rows."""
+    fitting = [code for code in CODES if board_m(code.format(block="A", number=1, index=1), AISLE_LETTERS_M[-1]) <= rack.size_m[0]]
+    code = fitting[int(rng.integers(len(fitting)))] if fitting else CODES[0]
     rooms = []
     for block, (low, high) in enumerate(grid.blocks):
         for number, (west, east) in enumerate(grid.aisles):
@@ -277,15 +280,16 @@ def _named(rooms: Sequence[Room], name: str) -> Room:
 
 
 def _furnished(room: Room, doors: Sequence[Doorway], keeps: Sequence[Keep], catalogue: Catalogue, rng: np.random.Generator, clutter: float) -> list[Piece]:
-    """Furniture for a room; of a few tries the one with most of what tells its purpose."""
+    """Furniture for a room; of a few tries the one with most of what tells its purpose, of which the first counts most."""
     telling = places("warehouse")[room.category].furniture
+    worth = {category: len(telling) - k for k, category in enumerate(telling)}
     best: tuple[int, list[Piece]] = (-1, [])
     for _ in range(FURNISHED_TRIED):
         pieces = furnish(room, doors, catalogue, rng, clutter, "warehouse", keeps)
-        told = len({piece.model.category for piece in pieces} & set(telling))
+        told = sum(worth[category] for category in {piece.model.category for piece in pieces} & set(telling))
         if told > best[0]:
             best = told, pieces
-        if told == len(telling):
+        if told == sum(worth.values()):
             break
     return best[1]
 
@@ -328,7 +332,7 @@ def _aisle_signs(aisles: Sequence[Room], grid: Grid, rack: Model) -> list[SignPl
         east = next(edge for start, edge in grid.aisles if start == x0)
         block = next(k for k, (low, _) in enumerate(grid.blocks) if low == y0)
         x, end = east - BACK_M - deep / 2, y0 + grid.racks[block] * (wide + BETWEEN_M) - BETWEEN_M
-        letter = next((size for size in (0.2, 0.18) if board_m(room.label, size) <= deep), 0.15)
+        letter = next((size for size in AISLE_LETTERS_M if board_m(room.label, size) <= deep), AISLE_LETTERS_M[-1])
         for y, facing in ((y0, SOUTH), (end, NORTH)):
             signs.append(SignPlace(room.label, (round(x, 4), round(y, 4)), facing, letter, AISLE_SIGN_Z_M, room.name))
     return signs
@@ -370,7 +374,7 @@ def _in_aisles(
         west, east = next(edges for edges in grid.aisles if edges[0] == room.box[0])
         low, high = west + BACK_M + rack.size_m[0], east - BACK_M - rack.size_m[0]
         deepest = min(high - low - 1.1, 0.8)
-        if rng.random() > 0.5 * clutter or deepest < 0.5:
+        if rng.random() > 0.5 * clutter or deepest < 0.5 or room.box[3] - room.box[1] < 2.6:
             continue
         model = catalogue.pick(str(rng.choice(CLUTTER)), rng, (deepest, 1.0, 1.3))
         y = float(rng.uniform(room.box[1] + 1.2, room.box[3] - 1.2))
