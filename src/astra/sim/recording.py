@@ -93,38 +93,92 @@ def record_drive(
     Raises:
         AstraError: the driver did not come to an end.
     """
-    start_ns, begin = simulation.time_ns, simulation.pose()
-    images, scans, movers = (_Ticks(start_ns, period_s) for period_s in (1.0 / config.image_rate_hz, 1.0 / simulation.robot.lidar.rate_hz, MOVERS_S))
-    settle_ns, done_ns, frames, length, last, goal = nanoseconds(config.settle_s), None, 0, 0.0, begin, None
-    while done_ns is None or simulation.time_ns < done_ns + settle_ns:
-        now = simulation.time_ns
-        if seconds(now - start_ns) > config.limit_s:
-            raise AstraError(f"the drive was not finished within {config.limit_s:.0f} s; the robot stands at {simulation.pose()}")
-        if images.due(now):
-            views = simulation.render(depth=True) if config.depth else simulation.render()
-            frames += len(views)
-            for frame in views:
-                sink.write_frame(frame)
-        if scans.due(now):
-            sink.write_scan(simulation.scan())
-        if config.truth and movers.due(now):
-            _write_movers(simulation, sink, now)
-        command: tuple[float, float] | None = (0.0, 0.0)
-        if done_ns is None and now - start_ns >= settle_ns:
-            scene = simulation.truth()
-            command = driver.command(simulation.pose(), (scene.linear_mps, scene.angular_radps), seconds(now))
-            if config.truth and driver.goal is not None and driver.goal != goal:
-                goal = driver.goal
-                sink.write_goal(now, goal)
-            if command is None or seconds(now - start_ns) >= config.seconds - config.settle_s:
-                done_ns, command = now, (0.0, 0.0)
-        simulation.set_command(*(command or (0.0, 0.0)))
-        simulation.advance(CONTROL_S)
-        length, last = length + last.distance_to(simulation.pose()), simulation.pose()
-        _write_motion(simulation, sink, config.truth)
+    session = _Session(simulation, driver, sink, config)
+    while not session.is_over():
+        session.sense()
+        session.steer()
+        session.move()
         if progress is not None:
-            progress(max(driver.progress, min(1.0, seconds(now - start_ns) / config.seconds)))
-    return Recording(length, seconds(simulation.time_ns - start_ns), frames, simulation.collisions())
+            progress(session.progress)
+    return session.recording()
+
+
+class _Session:
+    """One drive while it is recorded."""
+
+    def __init__(self, simulation: Simulation, driver: Driver, sink: DriveSink, config: RecordingConfig) -> None:
+        self._simulation, self._driver, self._sink, self._config = simulation, driver, sink, config
+        self._start_ns, self._done_ns = simulation.time_ns, -1
+        periods = (1.0 / config.image_rate_hz, 1.0 / simulation.robot.lidar.rate_hz, MOVERS_S)
+        self._images, self._scans, self._movers = (_Ticks(self._start_ns, period_s) for period_s in periods)
+        self._frames, self._length_m, self._last = 0, 0.0, simulation.pose()
+        self._goal: Pose2 | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Simulated time since the beginning."""
+        return seconds(self._simulation.time_ns - self._start_ns)
+
+    @property
+    def progress(self) -> float:
+        """The part that is done, 0 to 1."""
+        return max(self._driver.progress, min(1.0, self.elapsed_s / self._config.seconds))
+
+    def is_over(self) -> bool:
+        """Whether the driver is done and the robot has stood still for a while.
+
+        Raises:
+            AstraError: it takes too long.
+        """
+        if self.elapsed_s > self._config.limit_s:
+            raise AstraError(f"the drive was not finished within {self._config.limit_s:.0f} s; the robot stands at {self._simulation.pose()}")
+        return self._done_ns >= 0 and self._simulation.time_ns >= self._done_ns + nanoseconds(self._config.settle_s)
+
+    def sense(self) -> None:
+        """Write what cameras and lidar see, and where everybody is, when it is time to."""
+        now, simulation = self._simulation.time_ns, self._simulation
+        if self._images.due(now):
+            views = simulation.render(depth=self._config.depth)
+            self._frames += len(views)
+            for frame in views:
+                self._sink.write_frame(frame)
+        if self._scans.due(now):
+            self._sink.write_scan(simulation.scan())
+        if self._config.truth and simulation.movers is not None and self._movers.due(now):
+            self._sink.write_movers(now, simulation.movers.positions(np.array([seconds(now)]))[0])
+
+    def steer(self) -> None:
+        """Give the driver's command, once the robot has stood still for long enough and until the drive is over."""
+        command, scene = None, self._simulation.truth()
+        if self._done_ns < 0 and self.elapsed_s >= self._config.settle_s:
+            command = self._driver.command(self._simulation.pose(), (scene.linear_mps, scene.angular_radps), seconds(scene.stamp_ns))
+            self._note_goal(scene.stamp_ns)
+            if command is None or self.elapsed_s >= self._config.seconds - self._config.settle_s:
+                self._done_ns, command = scene.stamp_ns, None
+        self._simulation.set_command(*(command or (0.0, 0.0)))
+
+    def move(self) -> None:
+        """Let time pass and write what the robot felt."""
+        simulation, sink = self._simulation, self._sink
+        simulation.advance(CONTROL_S)
+        pose = simulation.pose()
+        self._length_m, self._last = self._length_m + self._last.distance_to(pose), pose
+        for sample in simulation.drain_imu():
+            sink.write_imu(sample)
+        for twist in simulation.drain_wheel():
+            sink.write_wheel(twist)
+        if self._config.truth:
+            sink.write_truth(simulation.truth())
+
+    def recording(self) -> Recording:
+        """What was driven so far."""
+        return Recording(self._length_m, self.elapsed_s, self._frames, self._simulation.collisions())
+
+    def _note_goal(self, stamp_ns: int) -> None:
+        goal = self._driver.goal
+        if self._config.truth and goal is not None and goal != self._goal:
+            self._goal = goal
+            self._sink.write_goal(stamp_ns, goal)
 
 
 class _Ticks:
@@ -139,18 +193,3 @@ class _Ticks:
             return False
         self._next_ns += self._period_ns
         return True
-
-
-def _write_movers(simulation: Simulation, sink: DriveSink, now_ns: int) -> None:
-    movers = simulation.movers.positions(np.array([seconds(now_ns)]))[0] if simulation.movers is not None else np.zeros((0, 3))
-    if len(movers):
-        sink.write_movers(now_ns, movers)
-
-
-def _write_motion(simulation: Simulation, sink: DriveSink, truth: bool) -> None:
-    for sample in simulation.drain_imu():
-        sink.write_imu(sample)
-    for twist in simulation.drain_wheel():
-        sink.write_wheel(twist)
-    if truth:
-        sink.write_truth(simulation.truth())
