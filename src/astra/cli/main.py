@@ -22,6 +22,7 @@ COMMANDS = {
     "odometry": "wheel and IMU odometry of a recorded drive",
     "drive": "inspect recorded drives and pack them for training",
     "sim": "make worlds, record tours, run missions",
+    "train": "train a stage of the model from packed samples",
     "up": "start the stack and supervise it (for machines without ros2 launch)",
 }
 

@@ -1,1 +1,1 @@
-"""One file per training stage; they arrive with the learned heads."""
+"""Training, one file a stage; what all stages share is `loop` (steps, checkpoints, resuming) and `surround` (samples to batches)."""

@@ -1,0 +1,190 @@
+"""The loop that all stages share: AdamW, warm-up and cosine, EMA, checkpoints that resume, one line of metrics a step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from astra.core.config import require
+from astra.core.errors import BadInputError
+
+logger = logging.getLogger(__name__)
+STATE_FILE, METRICS_FILE, WEIGHTS_FILE = "state.pt", "metrics.jsonl", "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How long and how fast."""
+
+    steps: int = 20_000
+    batch: int = 4
+    rate: float = 6e-4
+    warmup: int = 300
+    decay: float = 0.02  # of weights
+    ema: float = 0.999
+    clip: float = 1.0
+    mixed_precision: str = "no"  # no, bf16, fp16
+    checkpoint_every: int = 250
+    evaluate_every: int = 1000
+    log_every: int = 20
+    threads: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "steps", self.steps, "at least 1")
+        require(self.batch >= 1, "batch", self.batch, "at least 1")
+        require(0.0 < self.rate <= 1.0, "rate", self.rate, "in (0, 1]")
+        require(0 <= self.warmup < max(self.steps, 1), "warmup", self.warmup, "less than steps")
+        require(0.0 <= self.ema < 1.0, "ema", self.ema, "in [0, 1)")
+        require(self.mixed_precision in ("no", "bf16", "fp16"), "mixed_precision", self.mixed_precision, "one of no, bf16, fp16")
+        require(min(self.checkpoint_every, self.evaluate_every, self.log_every) >= 1, "checkpoint_every", self.checkpoint_every, "at least 1")
+
+    def rate_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine down to a hundredth."""
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        part = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(part, 1.0))))
+
+
+Losses = Callable[[int], dict[str, Tensor]]  # step → named losses; their sum is minimised
+Evaluation = Callable[[], dict[str, float]]
+
+
+def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recipe: dict[str, Any], evaluate: Evaluation | None = None) -> Path:
+    """Train until `config.steps`, from the last checkpoint in `out` if there is one; returns the EMA weights' file.
+
+    Args:
+        model: trained in place; `losses` must use this very model.
+        losses: the losses of a step's batch.
+        config: the loop.
+        out: checkpoints, metrics and weights.
+        recipe: everything that made the weights; a checkpoint of another recipe is refused.
+        evaluate: run with the EMA weights every now and then.
+
+    Raises:
+        BadInputError: `out` holds the checkpoint of another recipe.
+    """
+    from accelerate import Accelerator
+
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    optimiser = torch.optim.AdamW(_groups(model, config.decay), lr=config.rate)
+    prepared, optimiser = accelerator.prepare(model, optimiser)
+    del prepared  # on one process the model itself; losses use it
+    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    out.mkdir(parents=True, exist_ok=True)
+    recipe = {**recipe, "loop": asdict(config)}
+    begin = _resume(out, recipe, model, optimiser, average)
+    began = time.monotonic()
+    for step in range(begin, config.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = config.rate_at(step)
+        model.train()
+        with accelerator.autocast():
+            parts = losses(step)
+        total = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(total):
+            raise BadInputError(f"the loss is not finite at step {step}: {({k: float(v) for k, v in parts.items()})}")
+        optimiser.zero_grad()
+        accelerator.backward(total)
+        norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
+        optimiser.step()
+        _follow(average, model, config.ema if step > 100 else 0.9)
+        last = step + 1 == config.steps
+        if step % config.log_every == 0 or last:
+            row = {"step": step, "loss": total.item(), "rate": config.rate_at(step), "grad_norm": float(norm), **{k: v.item() for k, v in parts.items()}}
+            _log(out, {**row, "elapsed_s": round(time.monotonic() - began, 1)})
+        if evaluate is not None and ((step + 1) % config.evaluate_every == 0 or last):
+            with with_weights(model, average):
+                _log(out, {"step": step, **{f"eval/{k}": v for k, v in evaluate().items()}})
+        if (step + 1) % config.checkpoint_every == 0 or last:
+            _save(out, recipe, step + 1, model, optimiser, average)
+    return out / WEIGHTS_FILE
+
+
+def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> _Swapped:
+    """A context in which the model has these weights and is in evaluation mode."""
+    return _Swapped(model, weights)
+
+
+class _Swapped:
+    def __init__(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
+        self._model, self._weights = model, weights
+        self._own: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        self._own = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+        self._model.load_state_dict(self._weights)
+        self._model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self._model.load_state_dict(self._own)
+        self._model.train()
+
+
+def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, biases and norms do not."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.dim() <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _follow(average: dict[str, Tensor], model: nn.Module, keep: float) -> None:
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.dtype.is_floating_point:
+                average[name].lerp_(value, 1.0 - keep)
+            else:
+                average[name].copy_(value)
+
+
+def _resume(out: Path, recipe: dict[str, Any], model: nn.Module, optimiser: Any, average: dict[str, Tensor]) -> int:
+    path = out / STATE_FILE
+    if not path.is_file():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["recipe"] != json.dumps(recipe, sort_keys=True):
+        raise BadInputError(f"{out} holds a training with another recipe; choose another folder, or delete it")
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    for name, value in state["average"].items():
+        average[name].copy_(value)
+    logger.info("resumed %s at step %d", out, state["step"])
+    return int(state["step"])
+
+
+def _save(out: Path, recipe: dict[str, Any], step: int, model: nn.Module, optimiser: Any, average: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    text = json.dumps(recipe, sort_keys=True)
+    state = {"recipe": text, "step": step, "model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average}
+    draft = out / f".{STATE_FILE}"
+    torch.save(state, draft)
+    draft.replace(out / STATE_FILE)
+    draft = out / f".{WEIGHTS_FILE}"
+    save_file({name: value.contiguous() for name, value in average.items()}, draft, {"recipe": text, "step": str(step)})
+    draft.replace(out / WEIGHTS_FILE)
+
+
+def _log(out: Path, row: dict[str, Any]) -> None:
+    with (out / METRICS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + "\n")
+    logger.info("%s", " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()))
+
+
+def metrics(out: Path) -> Iterator[dict[str, Any]]:
+    """The rows that a training has logged."""
+    with (out / METRICS_FILE).open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)

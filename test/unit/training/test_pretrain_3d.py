@@ -1,0 +1,107 @@
+"""One batch of a made-up room is overfitted: depth, rendering and occupancy all fall; mirroring keeps truth and images together."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from astra.core.errors import BadInputError
+from astra.datasets.samples import Sample, ShardFacts, require_training
+from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose3
+from astra.local_model.encoder3d import Encoder3dConfig
+from astra.local_model.encoder3d.depth import DepthBins
+from astra.training.pretrain_3d import EyesModel, Pretrain3dConfig, depth_loss, scores, stage_losses
+from astra.training.surround import AugmentConfig, SurroundSamples
+
+CAMERA = CameraModel.from_fov(64, 48, math.pi / 2)
+SMALL = Encoder3dConfig(width=32, depth=1, heads=2, lifted=8, channels=8, neck=32, near_channels=8, bins=DepthBins(count=16))
+CONFIG = Pretrain3dConfig(encoder=SMALL, rays=64, render_steps=32)
+WALL_M = 1.6
+
+
+def room() -> Sample:
+    """A camera that looks ahead (+x) at a wall, and one that looks left at nothing near; a pillar on the right."""
+    poses = []
+    for yaw in (0.0, math.pi / 2):
+        poses.append((Pose3.from_rpy(0, 0, yaw, np.array([0.0, 0.0, 0.9])) @ BODY_FROM_OPTICAL).matrix())
+    intrinsics = np.array([[CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy]] * 2)
+    facts = ShardFacts(None, "d", "train", 1, "truth", ("front", "left"), ("plumb_bob",) * 2, intrinsics, np.zeros((2, 5)), np.stack(poses))
+    image = np.zeros((2, 48, 64, 3), np.uint8)
+    image[0], image[1] = 200, 40
+    image[0, :, 40:] = 90  # tells right from left
+    depth = np.stack([np.full((48, 64), WALL_M), np.full((48, 64), 6.0)]).astype(np.float16)
+    occupancy = np.zeros((7, 96, 96), np.uint8)
+    occupancy[:, :, 48 + round(WALL_M / 0.1)] = 1
+    visible = np.zeros((96, 96), np.uint8)
+    for row in range(96):
+        for column in range(48, 48 + round(WALL_M / 0.1) + 1):
+            visible[row, column] = abs(row - 48) <= column - 48
+    visible[48:, 40:56] = 1
+    future = np.zeros((30, 3), np.float32)
+    return Sample(
+        facts, 0, 0, image, depth, np.zeros((0, 7)), np.zeros((0, 3)), None, np.zeros(3), np.zeros(2, np.float32), False, future,
+        np.zeros(3, np.float32), np.zeros(3, np.float32), occupancy, visible,
+    )  # fmt: skip
+
+
+class One:
+    """A sample set of one sample."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Sample:
+        return room()
+
+
+def test_one_batch_is_overfitted() -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    batch = SurroundSamples(One(), SMALL, None).batch(np.array([0, 0]))
+    model = EyesModel(SMALL)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    rng = np.random.default_rng(0)
+    history = []
+    for _ in range(80):
+        losses = stage_losses(model, batch, torch.ones(2), CONFIG, rng)
+        total = sum(losses.values())
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        history.append({k: float(v) for k, v in losses.items()})
+    for name in ("depth", "render", "colour", "wide", "near"):
+        assert np.mean([h[name] for h in history[-5:]]) < 0.5 * history[0][name], name
+    with torch.no_grad():
+        result = scores(model.train(), [batch], CONFIG)
+    assert result["near_recall"] > 0.9 and result["abs_rel"] < 0.2
+
+
+def test_a_mirrored_sample_is_the_mirror_image() -> None:
+    plain = AugmentConfig(0, 0, 0, 0, mirror=0.0, drop_camera=0.0, tilt_rad=0.0, shift_m=0.0)
+    mirrored = AugmentConfig(0, 0, 0, 0, mirror=1.0, drop_camera=0.0, tilt_rad=0.0, shift_m=0.0)
+    one = SurroundSamples(One(), SMALL, plain).batch(np.array([0]))
+    other = SurroundSamples(One(), SMALL, mirrored).batch(np.array([0]))
+    torch.testing.assert_close(other.images, one.images.flip(-1))
+    torch.testing.assert_close(other.occupied, one.occupied.flip(1))
+    turned = one.directions.flip(-1) * torch.tensor([1.0, -1.0, 1.0]).view(1, 1, 3, 1, 1)
+    torch.testing.assert_close(other.directions, turned, atol=1e-5, rtol=0)
+
+
+def test_depth_of_a_patch_is_its_nearest() -> None:
+    bins = DepthBins(count=16)
+    depth = torch.full((1, 1, 48, 64), 6.0)
+    depth[0, 0, 3, 5] = 1.0  # a thin thing in front
+    logits = torch.full((1, 1, 16, 6, 8), -10.0)
+    far, near = (int(bins.index(v)) for v in (6.0, 1.0))
+    logits[0, 0, far] = 10.0
+    logits[0, 0, :, 0, 0] = -10.0
+    logits[0, 0, near, 0, 0] = 10.0
+    assert depth_loss(logits, depth, torch.ones(1, 1), bins).item() < 1e-3
+
+
+def test_samples_of_test_worlds_are_refused() -> None:
+    with pytest.raises(BadInputError, match="test"):
+        require_training("test")
