@@ -48,12 +48,14 @@ class MoverSet:
         self._direction = np.ones(len(self.movers))
         self._waited, self._back_left = np.zeros(len(self.movers)), np.zeros(len(self.movers))
         self._blocked = np.zeros(len(self.movers), bool)
+        self._xy = self._timetable.at(self._own)[:, :2]
         if robot_xy is None or not self.movers:
             return
         later = np.arange(0.0, max(m.period_s for m in self.movers), 0.5)
         places = self._timetable.at(self._own[:, None] + later)[..., :2]
         clear = np.linalg.norm(places - np.array(robot_xy), axis=-1) > (self._reach + AHEAD_M)[:, None]
         self._own += np.where(clear.any(axis=1), later[clear.argmax(axis=1)], 0.0)
+        self._xy = self._timetable.at(self._own)[:, :2]
 
     def apply(self, data: Any, time_s: float, robot_xy: tuple[float, float] | None = None) -> None:
         """Move everyone on to a time and write it into `data.mocap_pos` and `data.mocap_quat`.
@@ -70,6 +72,7 @@ class MoverSet:
         self._advance(time_s - self._time_s, robot_xy)
         self._time_s = time_s
         now = self._timetable.at(self._own)
+        self._xy = now[:, :2]
         yaw, swing = now[:, 2], SWING_RAD * np.sin(math.pi * now[:, 3])
         upright = np.zeros(len(yaw))
         data.mocap_pos[self._bodies, :2] = now[:, :2]
@@ -117,8 +120,12 @@ class MoverSet:
 
     def _is_blocked(self, robot_xy: tuple[float, float] | None) -> BoolArray:
         """(M,) whether the next `AHEAD_M` of a mover's way leads nearer to a robot that is within its reach."""
+        nobody = np.zeros(len(self.movers), bool)
         if robot_xy is None:
-            return np.zeros(len(self.movers), bool)
+            return nobody
+        away = np.hypot(self._xy[:, 0] - robot_xy[0], self._xy[:, 1] - robot_xy[1])
+        if (away > self._reach + 2.0 * AHEAD_M).all():
+            return nobody
         fractions = np.linspace(0.0, 1.0, 6)
         way = self._timetable.at(self._own[:, None] + (self._direction * self._look_s)[:, None] * fractions)[..., :2]
         distance = np.linalg.norm(way - np.array(robot_xy), axis=-1)
@@ -137,14 +144,14 @@ class _Timetable:
         parts = [np.column_stack([m.knots, _half_strides(m.knots)]) for m in movers]
         self._rows = np.concatenate(parts) if parts else np.zeros((0, 5))
         self._keys = np.concatenate([p[:, 0] + start for p, start in zip(parts, self._start)]) if parts else np.zeros(0)
+        self._last = np.cumsum([len(p) for p in parts], dtype=np.int64) - 1
 
     def at(self, own_s: FloatArray) -> FloatArray:
         """(M, …, 4): x, y, yaw and half strides since the last stop, at everybody's own times (M, …)."""
         shape = (-1,) + (1,) * (own_s.ndim - 1)
         local = (own_s + self._phase.reshape(shape)) % self._period.reshape(shape)
         after: IntArray = np.searchsorted(self._keys, local + self._start.reshape(shape), side="right")
-        last = np.searchsorted(self._keys, self._start + self._period)
-        after = np.minimum(after, last.reshape(shape))
+        after = np.minimum(after, self._last.reshape(shape))
         before, behind = self._rows[after - 1], self._rows[after]
         part = (local - before[..., 0]) / (behind[..., 0] - before[..., 0])
         found: FloatArray = before[..., 1:] + part[..., None] * (behind[..., 1:] - before[..., 1:])
