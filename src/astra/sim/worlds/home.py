@@ -43,7 +43,7 @@ LIMITS: dict[str, Limits] = {
     "toilet": Limits(2.6, 1.8, 4.6, 1.25, 2.4),
     "laundry": Limits(5.5, 3.4, 9.0, 1.7, 2.6),
     "study": Limits(9.5, 6.5, 15.0, 2.4),
-    "dining_room": Limits(13.5, 9.5, 20.0, 2.9),
+    "dining_room": Limits(12.0, 8.5, 20.0, 2.7),
     "entrance": Limits(3.5, 2.0, 9.0, 1.3, 3.0),
     "hallway": Limits(5.0, 1.5, 14.0, 1.2, 12.0),
 }
@@ -131,7 +131,7 @@ def _central_hall(rng: np.random.Generator) -> Scheme:
     width, depth, hall = draw(9.0, 11.6, rng), draw(7.4, 10.2, rng), draw(1.35, 1.7, rng)
     social, low = draw(4.2, 5.4, rng), on_grid((depth - hall) * float(rng.uniform(0.42, 0.58)))
     high, door = on_grid(low + hall), on_grid(width - draw(1.7, 2.3, rng))
-    names = ["living_room", "kitchen"] if depth < 9.0 or rng.random() < 0.5 else ["living_room", "dining_room", "kitchen"]
+    names = ["living_room", "kitchen"] if depth < 8.4 or rng.random() < 0.35 else ["living_room", "dining_room", "kitchen"]
     stretches = divide(0.0, depth, [LIMITS[name].usual_m2 for name in names], rng)
     cells = [Cell(name, (0.0, a, social, b)) for name, (a, b) in zip(names, stretches)]
     cells += [Cell("hallway", (social, low, door, high)), Cell("entrance", (door, low, width, high))]
@@ -217,7 +217,7 @@ def _programme(area: float, present: Sequence[str], rng: np.random.Generator) ->
     sleeping = 0 if area < 62 else 1 if area < 85 else 2
     more = [str(rng.choice(["bedroom", "kids_room", "study"], p=[0.4, 0.4, 0.2])) for _ in range(sleeping)]
     nice = [c for c, chance in (("study", 0.35), ("dining_room", 0.5), ("laundry", 0.4), ("kids_room", 0.2), ("bathroom", 0.1)) if rng.random() < chance]
-    small = [str(rng.choice(["laundry", "study"]))] if rng.random() < 0.4 else []
+    small = [str(rng.choice(["laundry", "study", "dining_room"]))] if rng.random() < 0.5 else []
     first, rest = needed + more[:1] + small, more[1:] + nice
     return [first[int(i)] for i in rng.permutation(len(first))] + [rest[int(i)] for i in rng.permutation(len(rest))]
 

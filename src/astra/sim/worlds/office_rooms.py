@@ -59,8 +59,8 @@ NAMES = {
     "storage": ("STORAGE", "SUPPLIES"),
     "restroom": ("RESTROOM", "TOILETS", "WC"),
     "reception": ("RECEPTION",),
-    "server_room": ("SERVER", "IT ROOM"),
-    "phone_booth": ("PHONE",),
+    "server_room": ("SERVER ROOM", "IT ROOM"),
+    "phone_booth": ("PHONE BOOTH", "PHONE"),
     "exit": ("EXIT",),
     "open_space": ("TEAM AREA", "OPEN SPACE"),
 }
