@@ -11,8 +11,14 @@ from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, Float32Array, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
 from astra.geometry import CameraModel, Pose3
 
-_COLOURS = {"rgb8": None, "bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "mono8": cv2.COLOR_GRAY2RGB}
-_CHANNELS = {"mono8": 1, "rgba8": 4, "bgra8": 4}
+# Encoding → bytes of one pixel and OpenCV's way to RGB. OpenCV names a Bayer pattern by its second row, ROS by its first.
+_COLOURS: dict[str, tuple[int, int | None]] = {
+    "rgb8": (3, None), "bgr8": (3, cv2.COLOR_BGR2RGB), "8UC3": (3, cv2.COLOR_BGR2RGB), "rgba8": (4, cv2.COLOR_RGBA2RGB), "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    "mono8": (1, cv2.COLOR_GRAY2RGB), "8UC1": (1, cv2.COLOR_GRAY2RGB),
+    "yuv422": (2, cv2.COLOR_YUV2RGB_UYVY), "uyvy": (2, cv2.COLOR_YUV2RGB_UYVY), "yuv422_yuy2": (2, cv2.COLOR_YUV2RGB_YUY2), "yuyv": (2, cv2.COLOR_YUV2RGB_YUY2),
+    "bayer_rggb8": (1, cv2.COLOR_BayerBG2RGB), "bayer_bggr8": (1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2RGB), "bayer_grbg8": (1, cv2.COLOR_BayerGB2RGB),
+}  # fmt: skip
 _DEPTHS: dict[str, tuple[str, float]] = {"16UC1": ("u2", 1e-3), "mono16": ("u2", 1e-3), "32FC1": ("f4", 1.0)}  # element, metres of one unit (REP 118)
 
 
@@ -33,9 +39,8 @@ def rgb_from_message(message: Any, where: str) -> UInt8Array:
         return np.ascontiguousarray(decoded[..., ::-1])
     if message.encoding not in _COLOURS:
         raise BadInputError(f"{where}: image encoding {message.encoding!r} is not one of {', '.join(_COLOURS)}")
-    channels = _CHANNELS.get(message.encoding, 3)
+    channels, code = _COLOURS[message.encoding]
     pixels = _pixels(message, channels, where).reshape(message.height, message.width, channels)
-    code = _COLOURS[message.encoding]
     return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
 
 

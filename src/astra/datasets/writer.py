@@ -60,6 +60,7 @@ class DriveWriter:
             self._writer.set_custom_data(key, text)
         self._connections: dict[str, Any] = {}
         self._static_written = False
+        self._level = self._types["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0)
         self._fingerprints = Fingerprints()
 
     def __enter__(self) -> DriveWriter:
@@ -93,7 +94,7 @@ class DriveWriter:
         self._write_static(now)
         unknown = np.array([-1.0, *[0.0] * 8])
         self._put(
-            "/imu", "sensor_msgs/msg/Imu", now, header=self._header(sample.stamp_ns, "imu_link"), orientation=self._quaternion(Pose3()),
+            "/imu", "sensor_msgs/msg/Imu", now, header=self._header(sample.stamp_ns, "imu_link"), orientation=self._level,
             orientation_covariance=unknown, angular_velocity=self._vector(sample.angular_velocity), angular_velocity_covariance=np.zeros(9),
             linear_acceleration=self._vector(sample.linear_acceleration), linear_acceleration_covariance=np.zeros(9),
         )  # fmt: skip
@@ -101,7 +102,7 @@ class DriveWriter:
     def write_wheel(self, twist: WheelTwist, received_ns: int | None = None) -> None:
         """Write one wheel odometry reading; its pose is zero, only the twist counts."""
         now = twist.stamp_ns if received_ns is None else received_ns
-        self._odometry("/wheel/odometry", now, self._header(twist.stamp_ns, "wheel_odom"), Pose3(), twist.linear_mps, twist.angular_radps)
+        self._odometry("/wheel/odometry", now, self._header(twist.stamp_ns, "wheel_odom"), None, twist.linear_mps, twist.angular_radps)
 
     def write_scan(self, scan: LaserScan, received_ns: int | None = None) -> None:
         """Write one lidar scan."""
@@ -131,7 +132,7 @@ class DriveWriter:
         markers = [
             t["visualization_msgs/msg/Marker"](
                 header=header, ns="movers", id=i, type=CYLINDER, action=0, scale=self._vector((2.0 * radius, 2.0 * radius, MOVER_HEIGHT_M)), color=colour,
-                pose=t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=x, y=y, z=MOVER_HEIGHT_M / 2), orientation=self._quaternion(Pose3())),
+                pose=t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=x, y=y, z=MOVER_HEIGHT_M / 2), orientation=self._level),
                 lifetime=t["builtin_interfaces/msg/Duration"](sec=1, nanosec=0), frame_locked=False, points=[], colors=[], texture_resource="",
                 texture=t["sensor_msgs/msg/CompressedImage"](header=header, format="", data=np.zeros(0, np.uint8)), uv_coordinates=[], text="",
                 mesh_resource="", mesh_file=t["visualization_msgs/msg/MeshFile"](filename="", data=np.zeros(0, np.uint8)), mesh_use_embedded_materials=False,
@@ -148,11 +149,13 @@ class DriveWriter:
         pose = self._types["geometry_msgs/msg/Pose"](position=point, orientation=self._quaternion(Pose3.from_pose2(world_from_goal)))
         self._put(GOAL_TOPIC, "geometry_msgs/msg/PoseStamped", stamp_ns, header=self._header(stamp_ns, "world"), pose=pose)
 
-    def _odometry(self, topic: str, now_ns: int, header: Any, pose: Pose3, linear_mps: float, angular_radps: float) -> None:
+    def _odometry(self, topic: str, now_ns: int, header: Any, pose: Pose3 | None, linear_mps: float, angular_radps: float) -> None:
         self._write_static(now_ns)
         t = self._types
-        x, y, z = (float(v) for v in pose.translation)
-        posed = t["geometry_msgs/msg/Pose"](position=t["geometry_msgs/msg/Point"](x=x, y=y, z=z), orientation=self._quaternion(pose))
+        x, y, z = (0.0, 0.0, 0.0) if pose is None else (float(v) for v in pose.translation)
+        posed = t["geometry_msgs/msg/Pose"](
+            position=t["geometry_msgs/msg/Point"](x=x, y=y, z=z), orientation=self._level if pose is None else self._quaternion(pose)
+        )
         twist = t["geometry_msgs/msg/Twist"](linear=self._vector(np.array([linear_mps, 0.0, 0.0])), angular=self._vector(np.array([0.0, 0.0, angular_radps])))
         self._put(
             topic, "nav_msgs/msg/Odometry", now_ns, header=header, child_frame_id="base_link",
