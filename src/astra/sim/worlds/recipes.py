@@ -22,6 +22,7 @@ class Rule:
         front_m: floor that stays free before each.
         within: largest depth, width, height [m].
         loose: clutter, whose number grows and shrinks with the clutter level.
+        instead: categories to put one by one along the walls where the group does not fit.
     """
 
     what: str
@@ -31,6 +32,7 @@ class Rule:
     front_m: float = 0.0
     within: tuple[float, float, float] = (1.2, 2.4, 2.3)
     loose: bool = False
+    instead: tuple[str, ...] = ()
 
 
 def _loose(what: str, count: tuple[int, int], where: Where = "any", chance: float = 1.0, within: tuple[float, float, float] = (0.8, 1.4, 2.2)) -> Rule:
@@ -68,7 +70,7 @@ _OFFICE = (
 RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
     "home": {
         "living_room": (
-            Rule("sofa_corner", "centre", within=(1.2, 2.6, 1.3)),
+            Rule("sofa_corner", "centre", within=(1.2, 2.6, 1.3), instead=("sofa",)),
             Rule("tv_stand", "opposite", within=(0.7, 2.0, 0.9)),
             Rule("bookcase", "snug", (0, 2), within=(0.6, 1.6, 2.3)),
             Rule("piano", "any", chance=0.12, front_m=0.6, within=(1.0, 1.8, 1.6)),
@@ -79,7 +81,7 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             _loose("cabinet", (0, 1), "snug", within=(0.6, 1.6, 2.2)),
         ),
         "kitchen": (
-            Rule("kitchen_row", "snug", within=(0.85, 1.3, 2.3)),
+            Rule("kitchen_row", "snug", within=(0.85, 1.3, 2.3), instead=("fridge", "stove", "counter")),
             Rule("kitchen_rest", "snug", chance=0.5, within=(0.85, 1.3, 2.3)),
             Rule("table_and_chairs", "middle", chance=0.55, within=(1.0, 1.4, 1.0)),
             _loose("shelf", (0, 1), within=(0.5, 1.2, 2.3)),
@@ -88,7 +90,7 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
         ),
         "bathroom": _BATHROOM,
         "bedroom": (
-            Rule("bed_and_tables", "centre", within=(2.4, 2.2, 1.6)),
+            Rule("bed_and_tables", "centre", within=(2.4, 2.2, 1.6), instead=("bed",)),
             Rule("wardrobe", "snug", (1, 2), front_m=0.5, within=(0.8, 2.2, 2.4)),
             Rule("chest_of_drawers", "any", (0, 1), front_m=0.4),
             Rule("desk_and_chair", "any", chance=0.2, within=(0.9, 1.4, 1.5)),
@@ -159,7 +161,7 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             _PLANTS,
         ),
         "kitchen": (
-            Rule("kitchen_row", "snug", within=(0.85, 1.3, 2.3)),
+            Rule("kitchen_row", "snug", within=(0.85, 1.3, 2.3), instead=("fridge", "stove", "counter")),
             Rule("table_and_chairs", "middle", chance=0.7, within=(1.0, 1.5, 1.0)),
             Rule("vending_machine", "snug", chance=0.35, front_m=0.5, within=(1.0, 1.3, 2.3)),
             Rule("water_dispenser", "snug", chance=0.4, front_m=0.4),
@@ -167,7 +169,7 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             _PLANTS,
         ),
         "lounge": (
-            Rule("sofa_corner", "centre", within=(1.2, 2.6, 1.3)),
+            Rule("sofa_corner", "centre", within=(1.2, 2.6, 1.3), instead=("sofa",)),
             Rule("sofa", "any", chance=0.5, within=(1.2, 2.4, 1.3), front_m=0.4),
             Rule("armchair", "corner", (1, 2), within=(1.1, 1.1, 1.3)),
             Rule("bookcase", "any", chance=0.4, within=(0.6, 1.4, 2.3)),
@@ -192,7 +194,7 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
         ),
         "restroom": _RESTROOM,
         "reception": (
-            Rule("reception_counter", "centre", within=(1.2, 2.6, 1.4)),
+            Rule("reception_counter", "centre", within=(1.2, 2.6, 1.4), instead=("reception_desk",)),
             Rule("armchair", "corner", (1, 2), within=(1.0, 1.0, 1.3)),
             Rule("sofa", "any", chance=0.4, front_m=0.4, within=(1.1, 2.2, 1.3)),
             _loose("plant", (1, 3), "corner", within=(0.8, 0.8, 2.2)),
@@ -236,13 +238,14 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
         ),
         "exit": (Rule("plant", "corner", (1, 2), within=(0.7, 0.7, 2.2)), _loose("crate", (0, 1), "corner", within=(0.7, 0.7, 1.2))),
         "receiving": (
-            Rule("pallet", "any", (1, 2), within=(1.1, 1.4, 1.6)),
-            Rule("pallet", "middle", chance=0.6, within=(1.1, 1.4, 1.6)),
-            _loose("pallet", (0, 2), "snug", within=(1.1, 1.4, 1.6)),
+            Rule("pallet", "any", (2, 3), within=(1.1, 1.4, 1.6)),
+            Rule("pallet", "middle", (1, 2), chance=0.8, within=(1.1, 1.4, 1.6)),
+            _loose("pallet", (0, 3), "snug", within=(1.1, 1.4, 1.6)),
             _loose("drum", (0, 1), "corner", within=(0.8, 0.8, 1.3)),
         ),
         "dock": (
-            Rule("roll_cage", "any", (1, 2), within=(1.0, 1.2, 2.0)),
+            Rule("roll_cage", "any", (2, 3), within=(1.0, 1.2, 2.0)),
+            Rule("roll_cage", "middle", (1, 2), chance=0.6, within=(1.0, 1.2, 2.0)),
             _loose("roll_cage", (0, 3), "snug", within=(1.0, 1.2, 2.0)),
             _loose("pallet", (0, 2), "any", within=(1.1, 1.4, 1.6)),
         ),
@@ -250,13 +253,14 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             Rule("packing_table", "any", front_m=0.5, within=(1.1, 2.2, 2.0)),
             Rule("packing_table", "middle", chance=0.7, within=(1.1, 2.2, 2.0)),
             Rule("packing_table", "snug", (0, 1), front_m=0.5, within=(1.1, 2.2, 2.0)),
-            _loose("crate", (0, 2), "snug", within=(0.8, 0.9, 1.3)),
+            _loose("crate", (1, 3), "snug", within=(0.8, 0.9, 1.3)),
         ),
         "returns": (
-            Rule("boxes", "any", (1, 2), within=(1.1, 1.4, 1.6)),
+            Rule("boxes", "any", (2, 3), within=(1.1, 1.4, 1.6)),
             Rule("workbench", "any", front_m=0.5, within=(1.0, 2.0, 1.6)),
             Rule("shelf", "snug", chance=0.5, within=(0.6, 1.5, 2.3)),
-            _loose("boxes", (0, 3), "any", within=(1.0, 1.2, 1.6)),
+            Rule("boxes", "middle", chance=0.6, within=(1.0, 1.2, 1.6)),
+            _loose("boxes", (1, 3), "any", within=(1.0, 1.2, 1.6)),
         ),
         "charging": (
             Rule("forklift", "corner", chance=0.8, within=(2.6, 1.4, 2.4)),
@@ -265,7 +269,7 @@ RECIPES: dict[Kind, dict[str, tuple[Rule, ...]]] = {
             _loose("drum", (0, 1), "corner", within=(0.8, 0.8, 1.3)),
         ),
         "cold_storage": (
-            Rule("crate", "any", (2, 3), within=(1.0, 1.3, 1.6)),
+            Rule("crate", "any", (2, 4), within=(1.0, 1.3, 1.6)),
             Rule("fridge", "any", chance=0.5, front_m=0.4, within=(1.0, 1.4, 2.3)),
             _loose("crate", (0, 3), "snug", within=(1.0, 1.3, 1.6)),
         ),

@@ -23,7 +23,7 @@ from astra.core.errors import BadInputError
 from astra.sim.worlds.boards import Boards, board_m
 from astra.sim.worlds.language import places
 from astra.sim.worlds.layout import JAMB_M, divide, doors_of, draw, length_m, on_grid, passage, shared_wall, walls_around
-from astra.sim.worlds.placing import Doorway, Keep
+from astra.sim.worlds.placing import Doorway, Keep, footprint
 from astra.sim.worlds.plan import EAST, NORTH, SOUTH, WALL_M, WEST, Box, Catalogue, Model, Piece, Plan, Point, Room, SignPlace, Wall
 from astra.sim.worlds.rooms import furnish
 
@@ -96,7 +96,7 @@ def plan_warehouse(seed: int, catalogue: Catalogue, clutter: float = 1.0) -> Pla
     for room in (*shell.service, *shell.front):
         keeps = [*shell.boards.keeps_in(room), *_open_sides(room, shell.hall)]
         pieces += _furnished(room, doors_of(room.name, shell.doors), keeps, catalogue, rng, clutter)
-    pieces += _on_pallets(pieces, catalogue, rng)
+    pieces += _on_pallets(pieces, [keep for board in shell.boards.hung for keep in board.keeps], catalogue, rng)
     pieces += _in_aisles(aisles, grid, rack, bays, catalogue, rng, clutter)
     signs = (*(board.sign for board in shell.boards.hung), *_aisle_signs(aisles, grid, rack), *bays)
     rooms = tuple(dict.fromkeys((*shell.service, *shell.front, *shell.hall)))
@@ -352,12 +352,14 @@ def _bay_signs(racks: Sequence[Piece], aisles: Sequence[Room], rng: np.random.Ge
     return signs
 
 
-def _on_pallets(pieces: Sequence[Piece], catalogue: Catalogue, rng: np.random.Generator) -> list[Piece]:
-    """Goods on most of the pallets that are bare."""
+def _on_pallets(pieces: Sequence[Piece], keeps: Sequence[Keep], catalogue: Catalogue, rng: np.random.Generator) -> list[Piece]:
+    """Goods on most of the pallets that are bare and do not lie before a sign."""
     goods = []
     for pallet in pieces:
         deep, wide, high = pallet.model.size_m
-        if pallet.model.category != "pallet" or high > 0.3 or rng.random() < 0.3:
+        x0, y0, x1, y1 = footprint(pallet)
+        before_sign = any(keep.box[0] < x1 and x0 < keep.box[2] and keep.box[1] < y1 and y0 < keep.box[3] for keep in keeps)
+        if pallet.model.category != "pallet" or high > 0.3 or before_sign or rng.random() < 0.3:
             continue
         model = catalogue.pick(str(rng.choice(["boxes", "crate"])), rng, (deep, wide, 1.2))
         if model is not None:
