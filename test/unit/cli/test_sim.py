@@ -45,6 +45,26 @@ def test_a_recorded_drive_holds_every_sensor_and_its_odometry_follows_the_truth(
     assert odometry.length_m() == pytest.approx(3.5, abs=0.4)
 
 
+def test_depth_raw_images_and_a_time_limit_can_be_asked_for(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "drive"
+    arguments = ["sim", "record", str(world), "--out", str(out), "--size", "48x32", "--rate", "2", "--seconds", "4", "--depth", "--raw", "--seed", "5"]
+    assert main(arguments) == 0
+    drive = open_drive(out)
+    assert drive.duration_s == pytest.approx(4.0, abs=0.05)
+    observations = list(drive.observations(depth=True))
+    assert [len(o.frames) for o in observations] == [4] * 8
+    scan = observations[-1].scan
+    right = next(f for f in observations[-1].frames if f.camera == "right")
+    assert scan is not None
+    assert right.depth_m is not None
+    beside = scan.ranges[len(scan.ranges) // 4]  # −90°: the corridor's wall, for the lidar and for the camera 8 cm nearer to it
+    assert right.depth_m[16, 24] == pytest.approx(beside - 0.08, abs=0.06)
+    assert drive.origin is not None
+    assert (drive.origin.world_seed, drive.origin.split, drive.origin.seed, drive.origin.driver) == (3, "train", 5, "tour")
+    assert main(["drive", "inspect", str(out)]) == 0
+    assert "every message is, byte for byte, what was recorded" in capsys.readouterr().out
+
+
 def test_the_seed_changes_the_errors_but_not_the_way(world: Path, tmp_path: Path) -> None:
     speeds = []
     for seed in ("0", "0", "1"):
@@ -57,7 +77,13 @@ def test_the_seed_changes_the_errors_but_not_the_way(world: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("extra", "named"), [(["--size", "big"], "--size 'big'"), (["--rate", "0"], "image_rate_hz"), (["--robot", "none.yaml"], "none.yaml")]
+    ("extra", "named"),
+    [
+        (["--size", "big"], "--size 'big'"),
+        (["--rate", "0"], "image_rate_hz"),
+        (["--robot", "none.yaml"], "none.yaml"),
+        (["--seconds", "1"], "seconds = 1.0"),
+    ],
 )
 def test_wrong_arguments_end_with_two_and_leave_nothing(
     world: Path, tmp_path: Path, extra: list[str], named: str, capsys: pytest.CaptureFixture[str]
