@@ -11,7 +11,7 @@ import torch
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose3, RigCamera
 from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig, plan_splat
 from astra.local_model.encoder3d.depth import DepthBins
-from astra.local_model.encoder3d.splat import evidence, splat
+from astra.local_model.encoder3d.splat import PARTS, evidence, splat, spread
 from astra.local_model.encoder3d.vit import STRIDE
 from astra.local_model.grid import VoxelGrid
 
@@ -41,9 +41,10 @@ def test_a_wall_ahead_lands_where_it_stands() -> None:
     plan = plan_splat(rig(0.0), STRIDE, bins, grid)
     h, w = plan.voxel.shape[2:]
     depth = 3.0
-    voxel = plan.voxel[0, int(bins.index(depth)), h // 2, w // 2]
+    part = PARTS * int(bins.index(depth))
+    voxel = plan.voxel[0, part, h // 2, w // 2]
     x, y, z = grid.centres().reshape(-1, 3)[voxel]
-    centre = bins.centres()[int(bins.index(depth))] + 0.08
+    centre = bins.centres(PARTS)[part] + 0.08
     assert abs(x - centre) <= 0.1 + 1e-9 and abs(y) <= 0.35 and abs(z - 0.9) <= 0.5
 
 
@@ -81,8 +82,8 @@ def test_turning_the_rig_turns_the_volume() -> None:
     images, rays, *_ = tensors(rig(0.0), config)
     with torch.no_grad():
         features, logits = model.look(images, rays)
-        ahead = splat(features, logits.softmax(2), tensors(rig(0.0), config)[2], config.grid.count).view(8, *config.grid.shape)
-        left = splat(features, logits.softmax(2), tensors(rig(90.0), config)[2], config.grid.count).view(8, *config.grid.shape)
+        ahead = splat(features, spread(logits.softmax(2)), tensors(rig(0.0), config)[2], config.grid.count).view(8, *config.grid.shape)
+        left = splat(features, spread(logits.softmax(2)), tensors(rig(90.0), config)[2], config.grid.count).view(8, *config.grid.shape)
     turned = torch.rot90(ahead, 1, dims=(3, 2))  # x → y
     assert (left - turned).abs().sum() <= 0.02 * ahead.abs().sum()  # a few rays graze a boundary between voxels
 
@@ -115,7 +116,7 @@ def test_depth_bins() -> None:
     bins = DepthBins(0.25, 7.2, 36)
     assert np.array_equal(bins.index(bins.centres()), np.arange(36))
     assert list(bins.index(np.array([0.1, 50.0, 0.0, -1.0, np.nan]))) == [0, 35, -1, -1, -1]
-    assert (np.diff(bins.edges()) > 0).all()
+    assert (np.diff(bins.edges()) > 0).all() and np.array_equal(np.sort(bins.index(bins.centres(3))), np.repeat(np.arange(36), 3))
 
 
 def test_grid_indices_are_those_of_the_centres() -> None:

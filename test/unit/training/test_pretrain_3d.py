@@ -17,7 +17,7 @@ from astra.training.pretrain_3d import EyesModel, Pretrain3dConfig, depth_loss, 
 from astra.training.surround import AugmentConfig, SurroundSamples
 
 CAMERA = CameraModel.from_fov(64, 48, math.pi / 2)
-SMALL = Encoder3dConfig(width=32, depth=1, heads=2, lifted=8, channels=8, neck=32, near_channels=8, bins=DepthBins(count=16))
+SMALL = Encoder3dConfig(width=32, depth=1, heads=2, lifted=8, channels=8, neck=32, near_channels=8, bins=DepthBins(count=40))
 CONFIG = Pretrain3dConfig(encoder=SMALL, rays=64, render_steps=32)
 WALL_M = 1.6
 
@@ -72,7 +72,7 @@ def test_one_batch_is_overfitted() -> None:
         total.backward()
         optimiser.step()
         history.append({k: float(v) for k, v in losses.items()})
-    for name in ("depth", "render", "colour", "wide", "near"):
+    for name in ("depth", "render", "wide", "near"):
         assert np.mean([h[name] for h in history[-5:]]) < 0.5 * history[0][name], name
     with torch.no_grad():
         result = scores(model.train(), [batch], CONFIG)
@@ -91,10 +91,10 @@ def test_a_mirrored_sample_is_the_mirror_image() -> None:
 
 
 def test_depth_of_a_patch_is_its_nearest() -> None:
-    bins = DepthBins(count=16)
+    bins = DepthBins(count=40)
     depth = torch.full((1, 1, 48, 64), 6.0)
     depth[0, 0, 3, 5] = 1.0  # a thin thing in front
-    logits = torch.full((1, 1, 16, 6, 8), -10.0)
+    logits = torch.full((1, 1, 40, 6, 8), -10.0)
     far, near = (int(bins.index(v)) for v in (6.0, 1.0))
     logits[0, 0, far] = 10.0
     logits[0, 0, :, 0, 0] = -10.0

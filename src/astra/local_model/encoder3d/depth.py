@@ -26,10 +26,11 @@ class DepthBins:
         """(count + 1,) [m]."""
         return np.geomspace(self.near_m, self.far_m, self.count + 1)
 
-    def centres(self) -> FloatArray:
-        """(count,) [m]."""
+    def centres(self, parts: int = 1) -> FloatArray:
+        """The middle of each bin, or of each of its `parts` equal parts: (count · parts,) [m]."""
         edges = self.edges()
-        return 0.5 * (edges[:-1] + edges[1:])
+        share = (np.arange(parts) + 0.5) / parts
+        return (edges[:-1, None] + (edges[1:] - edges[:-1])[:, None] * share).ravel()
 
     def index(self, depth_m: AnyArray) -> IntArray:
         """The bin of each depth; what is nearer or farther than all falls into the first or last bin, no depth (≤ 0, NaN) is −1."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from astra.core.config import require
 from astra.local_model.encoder3d.depth import DepthBins
-from astra.local_model.encoder3d.splat import evidence, splat
+from astra.local_model.encoder3d.splat import evidence, splat, spread
 from astra.local_model.encoder3d.vit import STEM, ViT
 from astra.local_model.grid import VoxelGrid
 
@@ -73,7 +73,7 @@ class Encoder3d(nn.Module):
         Args:
             images: (B, V, 3, H, W) float32, 0..1.
             rays: (B, V, 6, h, w) float32 of the plan.
-            voxel, near_voxel: (B, V, D, h, w) int64 of the plans on `grid` and on `near`.
+            voxel, near_voxel: (B, V, D·PARTS, h, w) int64 of the plans on `grid` and on `near`.
             works: (B, V) float32, 1 for cameras that work, 0 for those that are missing, black or frozen.
         """
         features, depth_logits = self.look(images, rays)
@@ -89,7 +89,7 @@ class Encoder3d(nn.Module):
     def lift(self, features: Tensor, depth_logits: Tensor, voxel: Tensor, near_voxel: Tensor, works: Tensor) -> Encoding:
         """Splat both grids and let neighbouring cells confer."""
         c = self.config
-        depth = depth_logits.softmax(2) * works[:, :, None, None, None]
+        depth = spread(depth_logits.softmax(2) * works[:, :, None, None, None])
         coarse, seen = self._pool(features, depth, voxel, c.grid.count)
         fine, near_seen = self._pool(features, depth, near_voxel, c.near.count)
         z, y, x = c.grid.shape

@@ -17,11 +17,14 @@ from astra.local_model.encoder3d.depth import DepthBins
 from astra.local_model.grid import VoxelGrid
 
 
+PARTS = 2  # points of a depth bin that are splatted: far bins are wider than voxels
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SplatPlan:
     """The geometry of one rig.
 
-    voxel: (V, D, h, w) int64, the flat voxel of each feature pixel at each depth bin, `grid.count` (a bin for waste) outside.
+    voxel: (V, D·PARTS, h, w) int64, the flat voxel of each feature pixel at each part of each depth bin, `grid.count` (waste) outside.
     rays: (V, 6, h, w) float32, each pixel's unit viewing direction and its camera's position, base_link [m].
     """
 
@@ -38,12 +41,17 @@ def plan_splat(rig: CameraRig, stride: int, bins: DepthBins, grid: VoxelGrid) ->
         plane = camera.model.unproject(np.stack([u.ravel(), v.ravel()], axis=1))
         directions = np.hstack([plane, np.ones((len(plane), 1))]) @ camera.base_from_cam.rotation.T  # per metre of depth
         position = camera.base_from_cam.translation
-        points = position + bins.centres()[:, None, None] * directions
+        points = position + bins.centres(PARTS)[:, None, None] * directions
         voxel = grid.index(points)
-        voxels.append(np.where(voxel < 0, grid.count, voxel).reshape(bins.count, h, w))
+        voxels.append(np.where(voxel < 0, grid.count, voxel).reshape(bins.count * PARTS, h, w))
         unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
         rays.append(np.concatenate([unit.T, np.repeat(position[:, None], len(unit), axis=1)]).reshape(6, h, w))
     return SplatPlan(np.stack(voxels), np.stack(rays).astype(np.float32))
+
+
+def spread(depth: Tensor) -> Tensor:
+    """The probability of each depth bin (B, V, D, h, w), shared by its parts: (B, V, D·PARTS, h, w)."""
+    return depth.repeat_interleave(PARTS, 2) / PARTS
 
 
 def splat(features: Tensor, weights: Tensor, voxel: Tensor, count: int) -> Tensor:
@@ -51,7 +59,7 @@ def splat(features: Tensor, weights: Tensor, voxel: Tensor, count: int) -> Tenso
 
     Args:
         features: (B, V, C, h, w).
-        weights: (B, V, D, h, w), of each depth bin.
+        weights: (B, V, D, h, w), of each splatted point; see `spread`.
         voxel: (B, V, D, h, w) int64, 0..count; `count` is dropped.
         count: voxels of the grid.
 
@@ -69,7 +77,7 @@ def evidence(depth: Tensor, voxel: Tensor, count: int) -> Tensor:
     """What rays say about voxels: how much of them ends there, and how much passes through.
 
     Args:
-        depth: (B, V, D, h, w), probabilities over D; a camera that is not there has none.
+        depth: (B, V, D, h, w), probabilities over D (`spread`); a camera that is not there has none.
         voxel: (B, V, D, h, w) int64.
         count: voxels of the grid.
 
