@@ -267,7 +267,7 @@ def _join(rooms: Sequence[Room], rng: np.random.Generator) -> tuple[list[Doorway
             if door is None:
                 return None
             doors.append(door)
-    if not connected([room.name for room in rooms], [*doors, *unwalled]):
+    if not connected([room.name for room in rooms], [*doors, *unwalled]) or not _has_wall_for_coats(rooms, doors):
         return None
     for kinds in INNER_PAIRS:
         for a, b in _pairs(rooms, kinds):
@@ -319,6 +319,12 @@ def _first_door(room: Room, rooms: Sequence[Room], rng: np.random.Generator) -> 
 
 def _door_width(rng: np.random.Generator) -> float:
     return float(rng.choice([0.8, 0.85, 0.9, 0.95, 1.0]))
+
+
+def _has_wall_for_coats(rooms: Sequence[Room], doors: Sequence[Doorway]) -> bool:
+    """Do at most two doors open into each entrance, and into a small one no more than one?"""
+    entrances = [room for room in rooms if room.category == "entrance"]
+    return all(sum(room.name in door.rooms for door in doors) <= (1 if area_m2(room.box) < 4.5 else 2) for room in entrances)
 
 
 def _washable(rooms: Sequence[Room], doors: Sequence[Doorway]) -> bool:

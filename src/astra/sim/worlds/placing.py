@@ -20,7 +20,7 @@ PASSAGE_M = 0.76  # width of the ways that stay free
 APPROACH_M = 0.75  # depth of the floor kept free on both sides of an opening
 MEETING_M = 0.35  # the same where two rooms meet without a wall
 APPROACH_WIDTH_M = 0.9
-SPOT_M = 1.0  # side of the square that stays free somewhere in each room, reachable from every door
+SPOT_M = 1.0  # side of the square that stays free somewhere in each room, reachable from every door; less in narrow ones
 LEAST_M2 = 0.35  # where the middle of a robot as wide as the passages can be
 INWARDS_DEG = (0.0, 180.0, 90.0, -90.0)  # facing into the room from its west, east, south and north wall
 
@@ -89,7 +89,7 @@ class Floor:
         self._keeps = [*keeps, *(Keep(approach(door, self.inner)) for door in doors)]
         x0, y0, x1, y1 = self.inner
         self._robot_m = min(PASSAGE_M, min(x1 - x0, y1 - y0) - 0.04)
-        self._spot_m = min(SPOT_M, min(x1 - x0, y1 - y0) - 0.04)
+        self._spot_m = min(SPOT_M, max(self._robot_m, 0.6 * min(x1 - x0, y1 - y0)))
         self._least_m2 = min(LEAST_M2, 0.35 * (x1 - x0 - self._robot_m) * (y1 - y0 - self._robot_m))
         self._ports = [self._port(door.centre) for door in doors]
         self._ports += [self._port(((keep.box[0] + keep.box[2]) / 2, (keep.box[1] + keep.box[3]) / 2)) for keep in keeps if keep.reach]

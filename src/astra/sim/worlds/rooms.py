@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def _follow(rule: Rule, floor: Floor, catalogue: Catalogue, rng: np.random.Gener
         if not any(floor.put_at_first(group, _poses(group, rule, floor, rng)) for group in groups):
             break
         done += 1
-    return done
+    singles = (replace(rule, what=category, where="any", count=(1, 1), instead=()) for category in rule.instead)
+    return done or sum(_follow(single, floor, catalogue, rng, clutter) for single in singles)
 
 
 def _sizes(rule: Rule) -> list[tuple[float, float, float]]:
@@ -234,7 +236,7 @@ def _kitchen_row(rule: Rule, within: tuple[float, float, float], catalogue: Cata
         order = ["fridge", "stove", "sink"] if narrow else ["fridge", "counter", "sink", "stove"]
     if rng.random() < 0.5:
         order.reverse()
-    return _row(order, (within[0], 1.3 if not narrow else 0.9, within[2]), catalogue, rng)
+    return _row(order, (rule.within[0], 0.95 if narrow else rule.within[1], rule.within[2]), catalogue, rng)
 
 
 def _kitchen_rest(rule: Rule, within: tuple[float, float, float], catalogue: Catalogue, rng: np.random.Generator) -> Group | None:

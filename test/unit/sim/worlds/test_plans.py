@@ -206,7 +206,7 @@ def test_categories_are_ones_that_people_can_ask_for(every: tuple[Plan, ...]) ->
 
 
 def test_rooms_show_by_their_furniture_what_they_are_for(every: tuple[Plan, ...]) -> None:
-    """At least one telling piece nearly everywhere; where a kind of room has two, most rooms have both."""
+    """At least one telling piece nearly everywhere."""
     told = total = 0
     for plan in every:
         for room in plan.rooms:
@@ -214,7 +214,7 @@ def test_rooms_show_by_their_furniture_what_they_are_for(every: tuple[Plan, ...]
             if room.is_goal and telling:
                 total += 1
                 told += bool(telling & {piece.model.category for piece in plan.pieces if piece.room == room.name})
-    assert told / total > 0.97
+    assert told / total > 0.99
 
 
 def test_a_seed_gives_one_plan_and_another_seed_another() -> None:
