@@ -16,7 +16,6 @@ from astra.geometry import CameraRig
 from astra.local_model.encoder3d.depth import DepthBins
 from astra.local_model.grid import VoxelGrid
 
-
 PARTS = 2  # points of a depth bin that are splatted: far bins are wider than voxels
 
 
