@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -137,6 +136,7 @@ class _Shard:
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self._folder = folder
+        self._arrays: dict[str, AnyArray] = {}
         origin = facts["origin"]
         self._start_ns = int(facts["start_ns"])
         self.facts = ShardFacts(
@@ -167,13 +167,14 @@ class _Shard:
         window[:, 0] -= now_s
         return window
 
-    @functools.cache  # noqa: B019  (a shard lives as long as its arrays)
     def _array(self, name: str) -> AnyArray:
-        path = self._folder / f"{name}.npy"
-        try:
-            return np.asarray(np.load(path, mmap_mode="r" if name in MAPPED else None, allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise BadInputError(f"{path} is missing or damaged: {error}") from error
+        if name not in self._arrays:
+            path = self._folder / f"{name}.npy"
+            try:
+                self._arrays[name] = np.asarray(np.load(path, mmap_mode="r" if name in MAPPED else None, allow_pickle=False))
+            except (OSError, ValueError) as error:
+                raise BadInputError(f"{path} is missing or damaged: {error}") from error
+        return self._arrays[name]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,18 @@ def test_nobody_packs_what_has_no_poses(recorded: Recorder, tmp_path: Path) -> N
         writer.write_frame(CameraFrame(0, "front", np.zeros((24, 32, 3), np.uint8)))
     with pytest.raises(BadInputError, match="neither truth nor wheel odometry"):
         pack_drive(Drive(tmp_path / "blind"), tmp_path / "set", CONFIG)
+
+
+def test_only_so_many_drives_are_held_open(circling: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astra.datasets.samples.OPEN_SHARDS", 2)
+    folder = pack_drive(Drive(circling()), tmp_path / "set", CONFIG).folder
+    for i in range(6):
+        shutil.copytree(folder, tmp_path / "set" / f"more{i}")
+    samples, files = SampleSet(tmp_path / "set"), Path("/proc/self/fd")
+    assert samples[0].tick == 0  # a sample that is kept would keep its drive open
+    before = len(list(files.iterdir()))
+    assert len({samples[i].shard.folder for i in range(0, len(samples), 21)}) == 7
+    assert len(list(files.iterdir())) <= before + 4  # image, depth, occupancy and visible of one drive more
 
 
 def test_a_damaged_set_is_named(circling: Callable[..., Path], tmp_path: Path) -> None:
