@@ -23,11 +23,11 @@ class Carpenter:
     def __init__(self, scene: SceneBuilder, rng: np.random.Generator) -> None:
         self.scene, self.rng = scene, rng
         self._materials: dict[tuple[Colour, float, float], int] = {}
-        self._place = (0.0, 0.0, 0.0)
+        self._place, self._zone = (0.0, 0.0, 0.0), ""
 
-    def build(self, kind: str, x: float, y: float, yaw_rad: float, colour: Colour) -> None:
+    def build(self, kind: str, x: float, y: float, yaw_rad: float, colour: Colour, zone: str = "") -> None:
         """Build one piece: sofa, armchair, low_table, table, desk, chair, shelf, cabinet, counter, fridge, copier, plant, crate."""
-        self._place = (x, y, yaw_rad)
+        self._place, self._zone = (x, y, yaw_rad), zone
         getattr(self, f"_{kind}")(colour)
 
     def _material(self, colour: Colour, light: float, size_m: float) -> int:
@@ -43,7 +43,7 @@ class Carpenter:
         size = PATCH_M[0] if max(wide, high) <= PATCH_M[0] else PATCH_M[1]
         wide, high = min(wide / size, 1.0), min(high / size, 1.0)
         u, v = float(self.rng.uniform(0, 1 - wide)), float(self.rng.uniform(0, 1 - high))
-        self.scene.quad(rotate(corners, yaw, (x, y)), self._material(colour, light, size), (u, v, u + wide, v + high))
+        self.scene.quad(rotate(corners, yaw, (x, y)), self._material(colour, light, size), (u, v, u + wide, v + high), zone=self._zone)
 
     def box(self, centre: tuple[float, float, float], size: tuple[float, float, float], colour: Colour) -> None:
         """A drawn box, in the piece's frame, full sizes."""
