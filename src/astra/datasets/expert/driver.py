@@ -11,7 +11,7 @@ import numpy as np
 from astra.core.config import require
 from astra.core.errors import AstraError
 from astra.core.types import FloatArray
-from astra.datasets.expert.forecast import MoverForecast, NoMovers
+from astra.datasets.expert.forecast import MoverForecast, NoMovers, WatchedMovers
 from astra.datasets.expert.mppi import DriveState, Mppi, MppiConfig, Plan
 from astra.datasets.expert.outline import Outline
 from astra.datasets.expert.route import Floor, SpeedConfig, TimeField
@@ -72,6 +72,7 @@ class ExpertDriver:
         self.robot, self.outline = robot, outline_of(robot)
         self.floor = floor or floor_for(truth, robot, self.config.speeds)
         self.movers = movers or NoMovers()
+        self._watched = WatchedMovers(self.movers)
         self._mppi = Mppi(self.floor, robot, self.outline, rng, self.config.mppi)
         self.phase = Phase.IDLE
         self._field: TimeField | None = None
@@ -81,6 +82,11 @@ class ExpertDriver:
         self._planned_at_s = -math.inf
         self._best_time_s, self._best_at_s, self._replanned_at_s = math.inf, -math.inf, -math.inf
         self._blocked = False
+
+    @property
+    def goal(self) -> Pose2 | None:
+        """Where to; None before the first."""
+        return self._goal
 
     @property
     def done(self) -> bool:
@@ -141,6 +147,9 @@ class ExpertDriver:
             pose: true pose of base_link in the world.
             velocity: true (v, w).
             time_s: simulated time, the clock of the movers.
+
+        Raises:
+            NoPathError: the goal cannot be reached from where the robot is when it sets out.
         """
         if self._field is None or self._goal is None or self.phase in (Phase.IDLE, Phase.DONE):
             return 0.0, 0.0
@@ -192,7 +201,7 @@ class ExpertDriver:
     def _movers_near(self, pose: Pose2, time_s: float) -> FloatArray:
         """Movers (T+1, M, 3) that could matter within the horizon."""
         c = self.config.mppi
-        ahead = self.movers.positions(time_s + c.step_s * np.arange(c.steps + 1))
+        ahead = self._watched.ahead(time_s + c.step_s * np.arange(c.steps + 1))
         if ahead.shape[1] == 0:
             return ahead
         away = np.hypot(ahead[..., 0] - pose.x, ahead[..., 1] - pose.y).min(axis=0)
@@ -202,6 +211,8 @@ class ExpertDriver:
         """Notice a lack of progress; search a way around what stands in it."""
         assert self._field is not None and self._goal is not None
         left = self._time_at(self._field, pose.x, pose.y)
+        if not math.isfinite(self._best_at_s):
+            self.floor.route(self._field, pose.x, pose.y)
         if left < self._best_time_s - 0.3 or not math.isfinite(self._best_at_s):
             self._best_time_s, self._best_at_s = left, time_s
         since = time_s - self._best_at_s
