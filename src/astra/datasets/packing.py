@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -98,7 +98,7 @@ def pack_drive(
         _write_streams(drive, motion, shard)
         _write_rig(drive, shard)
         (shard / SHARD_FILE).write_text(json.dumps(_facts(drive, motion, config, count, split), indent=1), encoding="utf-8")
-        shutil.move(str(shard), str(folder))
+        shard.rename(folder)
     return PackResult(folder, count, kept=False)
 
 
@@ -110,10 +110,12 @@ def _claim(out: Path, config: PackConfig) -> None:
         if json.loads(path.read_text(encoding="utf-8")) != wanted:
             raise BadInputError(f"{out} holds samples packed with other settings; choose another folder")
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(not p.name.startswith(".") for p in out.iterdir()):
         raise BadInputError(f"{out} exists and is not a sample set")
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+    draft = out / f".{SET_FILE}-{os.getpid()}"  # several may pack into one set
+    draft.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+    draft.replace(path)
 
 
 def _recipe(drive: Drive, config: PackConfig) -> str:
