@@ -13,59 +13,82 @@ Colour = tuple[float, float, float]
 
 
 def fractal(height: int, width: int, rng: np.random.Generator, coarsest_px: float, finest_px: float = 2.0, fall: float = 0.8) -> Float32Array:
-    """Zero-mean noise (height, width) with octaves from `coarsest_px` to `finest_px`, unit standard deviation."""
+    """Zero-mean noise (height, width) with octaves from `coarsest_px` to `finest_px`, unit standard deviation.
+
+    Each octave is added at its own resolution to what the coarser ones left, doubled: the cost is that of the finest alone.
+    """
     import cv2
 
-    out = np.zeros((height, width), np.float32)
-    step, amplitude = coarsest_px, 1.0
-    while step >= finest_px:
-        grid = rng.standard_normal((max(2, round(height / step) + 1), max(2, round(width / step) + 1))).astype(np.float32)
-        out += amplitude * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-        step, amplitude = step / 2.0, amplitude * fall
-    return out / max(float(out.std()), 1e-6)
+    steps = [coarsest_px]
+    while steps[-1] / 2.0 >= finest_px:
+        steps.append(steps[-1] / 2.0)
+    out, amplitude = np.zeros((2, 2), np.float32), 1.0
+    for step in steps:
+        shape = max(2, round(height / step) + 1), max(2, round(width / step) + 1)
+        out = np.asarray(cv2.resize(out, shape[::-1], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+        out += np.float32(amplitude) * rng.standard_normal(shape, dtype=np.float32)
+        amplitude *= fall
+    out -= out.mean()
+    out /= max(float(out.std()), 1e-6)
+    return np.asarray(cv2.resize(out, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def surface(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, marks_per_m2: float = 30.0) -> UInt8Array:
     """Plaster, carpet or board of one colour: multi-scale shading, stains, scuffs and specks; (H, W, 3) RGB."""
+    import cv2
+
     h, w = max(4, round(height_m * px_per_m)), max(4, round(width_m * px_per_m))
     shade = fractal(h, w, rng, px_per_m * 0.8)
     tint = fractal(h, w, rng, px_per_m * 1.5, px_per_m * 0.1)
-    image = np.empty((h, w, 3), np.float32)
-    base = np.asarray(colour, np.float32)
-    for k, lean in enumerate((0.03, 0.0, -0.03)):
-        image[..., k] = base[k] * (1.0 + 0.11 * shade + lean * tint)
+    channels = [
+        cv2.addWeighted(shade, 0.11 * base, tint, lean * base, base, dtype=cv2.CV_8U)  # rounds and saturates
+        for base, lean in zip(colour, (0.03, 0.0, -0.03))
+    ]
+    image = np.asarray(cv2.merge(channels), dtype=np.uint8)
     _marks(image, rng, round(width_m * height_m * marks_per_m2), px_per_m)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return image
+
+
+def lit(image: UInt8Array, gain: Float32Array) -> UInt8Array:
+    """A picture (H, W, 3) under light: `gain` (h, w) or (h, w, 3), of any size, 1.0 leaves it as it is."""
+    import cv2
+
+    field = gain if gain.ndim == 3 else cv2.merge([gain] * 3)
+    if field.shape[:2] != image.shape[:2]:
+        field = cv2.resize(field, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.multiply(image, field, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
 def planks(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float) -> UInt8Array:
     """A floor of boards of uneven length and tone, with grain and scuffs; (H, W, 3) RGB."""
-    image = surface(width_m, height_m, colour, rng, px_per_m, 12.0).astype(np.float32)
+    image = surface(width_m, height_m, colour, rng, px_per_m, 12.0)
     h, w = image.shape[:2]
+    gain = np.ones((h, w), np.float32)
     board = max(3, round(0.16 * px_per_m))
     for y in range(0, h, board):
         x = 0
         while x < w:
             length = max(4, round(float(rng.uniform(0.35, 1.6)) * px_per_m))
-            image[y : y + board, x : x + length] *= float(rng.uniform(0.75, 1.2))
-            image[y : y + board, x : x + 1] *= 0.6
+            gain[y : y + board, x : x + length] *= float(rng.uniform(0.75, 1.2))
+            gain[y : y + board, x : x + 1] *= 0.6
             x += length
-        image[y : y + 1] *= 0.65
-    return np.clip(image, 0, 255).astype(np.uint8)
+        gain[y : y + 1] *= 0.65
+    return lit(image, gain)
 
 
 def tiles(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, tile_m: float = 0.6) -> UInt8Array:
     """Ceiling or floor tiles: the joints are regular, the face of each tile is its own; (H, W, 3) RGB."""
-    image = surface(width_m, height_m, colour, rng, px_per_m, 18.0).astype(np.float32)
+    image = surface(width_m, height_m, colour, rng, px_per_m, 18.0)
     h, w = image.shape[:2]
     step = tile_m * px_per_m
-    for j in range(int(h / step) + 1):
-        for i in range(int(w / step) + 1):
-            y, x = round(j * step), round(i * step)
-            image[y : round((j + 1) * step), x : round((i + 1) * step)] *= float(rng.uniform(0.85, 1.12))
-            image[y : y + 1, x : round((i + 1) * step)] *= 0.75
-            image[y : round((j + 1) * step), x : x + 1] *= 0.75
-    return np.clip(image, 0, 255).astype(np.uint8)
+    rows, columns = int(h / step) + 1, int(w / step) + 1
+    j, i = (np.minimum(np.arange(n) / step, count - 1).astype(int) for n, count in ((h, rows), (w, columns)))
+    gain = rng.uniform(0.85, 1.12, (rows, columns)).astype(np.float32)[np.ix_(j, i)]
+    for k in range(rows):
+        gain[round(k * step) : round(k * step) + 1] *= 0.75
+    for k in range(columns):
+        gain[:, round(k * step) : round(k * step) + 1] *= 0.75
+    return lit(image, gain)
 
 
 def poster(width_m: float, height_m: float, rng: np.random.Generator, px_per_m: float) -> UInt8Array:
@@ -119,7 +142,7 @@ def sign(text: str, letter_m: float, px_per_m: float, board: Colour, ink: Colour
     return np.asarray(image, dtype=np.uint8)
 
 
-def _marks(image: Float32Array, rng: np.random.Generator, count: int, px_per_m: float) -> None:
+def _marks(image: UInt8Array, rng: np.random.Generator, count: int, px_per_m: float) -> None:
     import cv2
 
     h, w = image.shape[:2]
