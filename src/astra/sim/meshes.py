@@ -1,21 +1,27 @@
-"""Static scenes as a few large textured meshes: quads whose pictures are packed on atlas pages, and separate collision shapes.
+"""Static scenes as a few large textured meshes: pictures packed on atlas pages, one mesh a page and zone, and separate solids.
 
-One mesh, one texture and one draw call a page make the renderer several times faster than one geom for each box.
+One mesh, one texture and one draw call a page make the renderer several times faster than one geom for each box. Everything drawn
+belongs to a zone (a room, or "" for what is always drawn), so that a renderer may leave out the zones that a camera cannot see.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from astra.core.types import FloatArray, UInt8Array
+from astra.core.errors import BadInputError
+from astra.core.types import FloatArray, IntArray, UInt8Array
+from astra.sim.atlas import Place, fitting, pack
 
-PAGE_PX = 2048
-GUTTER_PX = 8  # replicated border, so that mipmaps do not bleed between neighbours
 VISUAL_GROUP, CEILING_GROUP, COLLISION_GROUP = 1, 2, 3  # MuJoCo geom groups; the ceiling is left out of overviews
+ZONE_PREFIX = "zone/"  # geoms are named zone/<zone>/<page>
+ZONES_FILE = "zones.json"
+QUAD_FACES = ((0, 1, 2), (0, 2, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +35,74 @@ class CollisionShape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Quad:
-    corners: FloatArray  # (4, 3), seen from its front: bottom left, bottom right, top right, top left
+class _Piece:
+    """Triangles that show one patch: vertices (N, 3), faces (M, 3), uv (M, 3, 2) as fractions of the patch, u right, v down."""
+
+    vertices: FloatArray
+    faces: IntArray
+    uv: FloatArray
     patch: int
-    window: tuple[float, float, float, float]  # left, top, right, bottom as fractions of the patch
     group: int
+    zone: str
 
 
 class SceneBuilder:
-    """Collects quads and solids, then writes meshes, textures and the MJCF text."""
+    """Collects what is drawn and what is solid, then writes meshes, textures, zones and the MJCF text.
+
+    `sees`: zone → zones seen from anywhere inside it; zones that are not named here see everything.
+    `light`: zone → red, green and blue of its light, at most 1; white where nothing is said.
+    """
 
     def __init__(self) -> None:
         self._patches: list[UInt8Array] = []
-        self._quads: list[_Quad] = []
+        self._pieces: list[_Piece] = []
         self.solids: list[CollisionShape] = []
+        self.sees: dict[str, tuple[str, ...]] = {}
+        self.light: dict[str, tuple[float, float, float]] = {}
 
     @property
     def triangles(self) -> int:
         """Triangles drawn."""
-        return 2 * len(self._quads)
+        return sum(len(p.faces) for p in self._pieces)
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Every zone in which something is drawn, in order of first use."""
+        return tuple(dict.fromkeys(p.zone for p in self._pieces))
 
     def patch(self, rgb: UInt8Array) -> int:
         """Register a picture (H, W, 3); returns its number."""
-        h, w = rgb.shape[:2]
-        limit = PAGE_PX - 2 * GUTTER_PX
-        if max(h, w) > limit:
-            import cv2
-
-            scale = limit / max(h, w)
-            rgb = np.asarray(cv2.resize(rgb, (int(w * scale), int(h * scale)), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        self._patches.append(rgb)
+        self._patches.append(fitting(rgb))
         return len(self._patches) - 1
 
     def quad(
-        self, corners: FloatArray, patch: int, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0), group: int = VISUAL_GROUP
+        self, corners: FloatArray, patch: int, window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0), group: int = VISUAL_GROUP, zone: str = ""
     ) -> None:
-        """A rectangle with corners (4, 3): bottom left, bottom right, top right, top left seen from its front."""
-        self._quads.append(_Quad(np.asarray(corners, dtype=np.float64), patch, window, group))
+        """A rectangle with corners (4, 3): bottom left, bottom right, top right, top left seen from its front.
 
-    def wall_quad(self, a: tuple[float, float], b: tuple[float, float], bottom_m: float, top_m: float, patch: int) -> None:
+        `window`: left, top, right, bottom of what it shows, as fractions of the patch.
+        """
+        left, top, right, bottom = window
+        uv = np.array([(left, bottom), (right, bottom), (right, top), (left, top)])[np.array(QUAD_FACES)]
+        self._pieces.append(_Piece(np.asarray(corners, dtype=np.float64), np.array(QUAD_FACES), uv, patch, group, zone))
+
+    def wall_quad(self, a: tuple[float, float], b: tuple[float, float], bottom_m: float, top_m: float, patch: int, zone: str = "") -> None:
         """An upright rectangle from `a` (left) to `b` (right), seen from the side on which a → b runs left to right."""
-        self.quad(np.array([(*a, bottom_m), (*b, bottom_m), (*b, top_m), (*a, top_m)]), patch)
+        self.quad(np.array([(*a, bottom_m), (*b, bottom_m), (*b, top_m), (*a, top_m)]), patch, zone=zone)
+
+    def mesh(self, vertices: FloatArray, faces: IntArray, uv: FloatArray, patch: int, zone: str = "", group: int = VISUAL_GROUP) -> None:
+        """Triangles, counter-clockwise seen from their front: vertices (N, 3) [m], faces (M, 3), uv (M, 3, 2) fractions of the patch (u right, v down).
+
+        Triangles without an area are left out.
+        """
+        points, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
+        if corners.size and (corners.min() < 0 or corners.max() >= len(points)):
+            raise BadInputError(f"mesh in zone {zone!r}: a face names vertex {corners.min()}…{corners.max()}, there are {len(points)}")
+        if not np.isfinite(points).all():
+            raise BadInputError(f"mesh in zone {zone!r}: a vertex is not finite")
+        kept = np.linalg.norm(_normals(points, corners), axis=1) > 1e-9
+        if kept.any():
+            self._pieces.append(_Piece(points, corners[kept], np.asarray(uv, dtype=np.float64)[kept], patch, group, zone))
 
     def solid_box(self, centre: tuple[float, float, float], size: tuple[float, float, float], yaw_rad: float = 0.0) -> None:
         """A collision box with full sizes [m]."""
@@ -79,31 +112,45 @@ class SceneBuilder:
         """An upright collision cylinder."""
         self.solids.append(CollisionShape("cylinder", centre, (radius_m, height_m / 2)))
 
-    def write(self, folder: Path) -> None:
-        """Write scene.xml, meshes/ and textures/ into `folder`."""
-        import cv2
-
-        pages, places = _pack(self._patches)
+    def write(self, folder: Path, extra_assets: str = "", extra_bodies: str = "") -> None:
+        """Write scene.xml, zones.json, meshes/ and textures/ into `folder`; extra XML goes into its <asset> and <worldbody>."""
         (folder / "meshes").mkdir(parents=True)
         (folder / "textures").mkdir()
         assets, geoms = [], []
-        for index, page in enumerate(pages):
-            cv2.imwrite(str(folder / "textures" / f"page{index}.png"), page[..., ::-1])
-            assets.append(
-                f'<texture name="page{index}" type="2d" file="textures/page{index}.png"/>'
-                f'<material name="page{index}" texture="page{index}" texuniform="false" specular="0" shininess="0"/>'
-            )
-            for group in (VISUAL_GROUP, CEILING_GROUP):
-                quads = [q for q in self._quads if places[q.patch][0] == index and q.group == group]
-                if not quads:
-                    continue
-                name = f"page{index}_{group}"
-                _write_obj(folder / "meshes" / f"{name}.obj", quads, places, page.shape[0], self._patches)
-                assets.append(f'<mesh name="{name}" file="meshes/{name}.obj" inertia="shell"/>')
-                geoms.append(f'<geom type="mesh" mesh="{name}" material="page{index}" contype="0" conaffinity="0" group="{group}"/>')
+        pages = 0
+        for zone in self.zones:
+            pieces = [p for p in self._pieces if p.zone == zone]
+            light = " ".join(f"{v:.4g}" for v in self.light.get(zone, (1.0, 1.0, 1.0)))
+            drawn, places = pack({k: self._patches[k] for k in dict.fromkeys(p.patch for p in pieces)}, pages)
+            for index, picture in enumerate(drawn, start=pages):
+                assets.append(_write_page(folder, index, picture))
+                for group in (VISUAL_GROUP, CEILING_GROUP):
+                    shown = [p for p in pieces if places[p.patch].page == index and p.group == group]
+                    if shown:
+                        name = f"page{index}" + ("_ceiling" if group == CEILING_GROUP else "")
+                        _write_obj(folder / "meshes" / f"{name}.obj", shown, places)
+                        assets.append(f'<mesh name="{name}" file="meshes/{name}.obj" inertia="shell"/>')
+                        geoms.append(
+                            f'<geom name={quoteattr(f"{ZONE_PREFIX}{zone}/{name}")} type="mesh" mesh="{name}" material="page{index}" '
+                            f'rgba="{light} 1" contype="0" conaffinity="0" group="{group}"/>'
+                        )
+            pages += len(drawn)
         solids = "\n".join(_solid_xml(s) for s in self.solids)
-        text = _SCENE.format(assets="\n".join(assets), geoms="\n".join(geoms), solids=solids)
+        text = _SCENE.format(assets="\n".join([*assets, extra_assets]), geoms="\n".join(geoms), solids=solids, bodies=extra_bodies)
         (folder / "scene.xml").write_text(text, "utf-8")
+        self._write_zones(folder / ZONES_FILE)
+
+    def _write_zones(self, path: Path) -> None:
+        names = [z for z in self.zones if z]
+        unknown = {z for pair in self.sees.items() for z in (pair[0], *pair[1])} - set(names)
+        if unknown:
+            raise BadInputError(f"`sees` names zones in which nothing is drawn: {', '.join(sorted(unknown))}")
+        zones = {}
+        for zone in names:
+            points = np.concatenate([p.vertices for p in self._pieces if p.zone == zone])
+            seen = dict.fromkeys((zone, *self.sees.get(zone, names)))
+            zones[zone] = {"box": [round(float(v), 4) for v in (*points.min(axis=0), *points.max(axis=0))], "sees": list(seen)}
+        path.write_text(json.dumps(zones, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 # Light is painted into the textures: full ambient, nothing else; no shadows, no multisampling.
@@ -122,6 +169,7 @@ _SCENE = """<mujoco model="world">
 <geom name="floor" type="plane" size="0 0 1" group="3" friction="1 0.005 0.0001"/>
 {geoms}
 {solids}
+{bodies}
 </worldbody>
 </mujoco>
 """
@@ -135,42 +183,37 @@ def _solid_xml(solid: CollisionShape) -> str:
     return f'<geom type="{solid.kind}" size="{size}" pos="{centre}"{turn} group="{COLLISION_GROUP}" friction="0.3"/>'
 
 
-def _pack(patches: list[UInt8Array]) -> tuple[list[UInt8Array], list[tuple[int, int, int]]]:
-    """Shelf packing by falling height. Returns pages (H, W, 3) and, for each patch, (page, x, y) of its first pixel."""
-    places: list[tuple[int, int, int]] = [(0, 0, 0)] * len(patches)
-    page, x, y, shelf = 0, 0, 0, 0
-    for index in sorted(range(len(patches)), key=lambda i: -patches[i].shape[0]):
-        h, w = (v + 2 * GUTTER_PX for v in patches[index].shape[:2])
-        if x + w > PAGE_PX:
-            x, y, shelf = 0, y + shelf, 0
-        if y + h > PAGE_PX:
-            page, x, y, shelf = page + 1, 0, 0, 0
-        places[index] = (page, x + GUTTER_PX, y + GUTTER_PX)
-        x, shelf = x + w, max(shelf, h)
-    pages = [np.full((PAGE_PX, PAGE_PX, 3), 128, np.uint8) for _ in range(page + 1)]
-    for patch, (number, px, py) in zip(patches, places):
-        padded = np.pad(patch, ((GUTTER_PX, GUTTER_PX), (GUTTER_PX, GUTTER_PX), (0, 0)), mode="edge")
-        pages[number][py - GUTTER_PX : py - GUTTER_PX + padded.shape[0], px - GUTTER_PX : px - GUTTER_PX + padded.shape[1]] = padded
-    return pages, places
+def _write_page(folder: Path, index: int, picture: UInt8Array) -> str:
+    """Write an atlas page; returns the XML of its texture and material."""
+    import cv2
+
+    cv2.imwrite(str(folder / "textures" / f"page{index}.png"), picture[..., ::-1])
+    return (
+        f'<texture name="page{index}" type="2d" file="textures/page{index}.png"/>'
+        f'<material name="page{index}" texture="page{index}" texuniform="false" specular="0" shininess="0"/>'
+    )
 
 
-def _write_obj(path: Path, quads: list[_Quad], places: list[tuple[int, int, int]], page_px: int, patches: list[UInt8Array]) -> None:
-    lines = []
-    for q in quads:
-        _, x, y = places[q.patch]
-        h, w = patches[q.patch].shape[:2]
-        left, right = (x + q.window[0] * w) / page_px, (x + q.window[2] * w) / page_px
-        top, bottom = 1.0 - (y + q.window[1] * h) / page_px, 1.0 - (y + q.window[3] * h) / page_px
-        normal = np.cross(q.corners[1] - q.corners[0], q.corners[3] - q.corners[0])
-        length = float(np.linalg.norm(normal))
-        normal = normal / length if length > 0 else np.array([0.0, 0.0, 1.0])
-        lines += ["v " + " ".join(f"{v:.5f}" for v in corner) for corner in q.corners]
-        lines += [f"vt {u:.6f} {v:.6f}" for u, v in ((left, bottom), (right, bottom), (right, top), (left, top))]
-        lines.append("vn " + " ".join(f"{v:.4f}" for v in normal))
-    for i in range(len(quads)):
-        a, n = 4 * i + 1, i + 1
-        lines.append(f"f {a}/{a}/{n} {a + 1}/{a + 1}/{n} {a + 2}/{a + 2}/{n}")
-        lines.append(f"f {a}/{a}/{n} {a + 2}/{a + 2}/{n} {a + 3}/{a + 3}/{n}")
+def _normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
+    """Twice the area of each face along its normal (M, 3)."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normals: FloatArray = np.cross(b - a, c - a)
+    return normals
+
+
+def _write_obj(path: Path, pieces: list[_Piece], places: dict[int, Place]) -> None:
+    vertices = np.concatenate([p.vertices for p in pieces])
+    starts = np.cumsum([0, *(len(p.vertices) for p in pieces[:-1])])
+    faces = np.concatenate([p.faces + start for p, start in zip(pieces, starts)])
+    texcoords = np.concatenate([places[p.patch].texcoords(p.uv) for p in pieces]).reshape(-1, 2)
+    normals = _normals(vertices, faces)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    corners = np.arange(3 * len(faces)).reshape(-1, 3) + 1
+    table = np.stack([faces + 1, corners, np.repeat(np.arange(len(faces)) + 1, 3).reshape(-1, 3)], axis=2)
+    lines = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices.tolist()]
+    lines += [f"vt {u:.6f} {v:.6f}" for u, v in texcoords.tolist()]
+    lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in normals.tolist()]
+    lines += ["f " + " ".join(f"{v}/{t}/{n}" for v, t, n in face) for face in table.tolist()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
