@@ -12,8 +12,9 @@ EXAMPLES = """examples:
 """
 # Subcommand → module in astra.cli and its one-line help.
 COMMANDS = {
-    "world": ("sim_world", "generate a furnished office"),
+    "world": ("sim_world", "generate a home, an office or a warehouse"),
     "record": ("sim_record", "drive the tour of a world and record it (rosbag2, MCAP)"),
+    "export": ("sim_export", "write a world and the robot for Gazebo (SDF 1.9)"),
     "run": ("sim_run", "run one mission through the real ROS graph and judge it"),
 }
 
