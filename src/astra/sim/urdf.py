@@ -46,7 +46,7 @@ def urdf_from_robot(robot: RobotConfig) -> str:
     for (parent, child), pose in sensor_frames(robot).items():
         x, y, z = (float(v) for v in pose.translation)
         parts.append(_link(child, '<box size="0.03 0.03 0.03"/>', "light"))
-        parts.append(_joint(f"{child}_joint", parent, child, (x, y, z), _rpy(pose)))
+        parts.append(_joint(f"{child}_joint", parent, child, (x, y, z), rpy(pose)))
     return "\n".join([*parts, "</robot>", ""])
 
 
@@ -70,7 +70,7 @@ def _numbers(values: tuple[float, float, float]) -> str:
     return " ".join(f"{v:.6g}" for v in values)
 
 
-def _rpy(pose: Pose3) -> tuple[float, float, float]:
+def rpy(pose: Pose3) -> tuple[float, float, float]:
     """Fixed-axis roll, pitch, yaw of a rotation (URDF's convention)."""
     m = pose.rotation
     pitch = math.asin(max(-1.0, min(1.0, -float(m[2, 0]))))
