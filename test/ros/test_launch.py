@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
+import gazebo_hall
 import launch_evaluator
 import pytest
 import yaml
@@ -57,6 +59,66 @@ def test_nav2_starts_its_servers_with_a_section_of_parameters_each(tmp_path: Pat
         assert node["namespace"] == "r2"
         if name in ("controller_server", "behavior_server"):
             assert ("cmd_vel", gate["cmd_vel_in_topic"]) in node["remappings"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `astra sim export` makes of a small hall."""
+    from astra.sim.gazebo import export_sdf
+    from astra.sim.robot import RobotConfig
+
+    out = tmp_path_factory.mktemp("gazebo") / "hall"
+    export_sdf(gazebo_hall.build_hall(out.parent / "world"), RobotConfig(), out)
+    return out
+
+
+def test_gazebo_takes_the_simulators_place(exported: Path, tmp_path: Path) -> None:
+    from astra.ros.stack import StackOptions, describe
+
+    arguments = {"world": str(exported), "map": str(tmp_path), "namespace": "r2", "gui": "false"}
+    context = launch_evaluator.evaluate(ROOT / "launch" / "gazebo.launch.py", arguments)
+    ours = [node for node in context.nodes if node["package"] == "astra_nav"]
+    started = check(launch_evaluator.Context({}, nodes=ours))
+    assert started == [spec.name for spec in describe(StackOptions(map=tmp_path))]  # astra_sim is not among them
+    assert all(any(isinstance(p, dict) and p.get("use_sim_time") is True for p in node["parameters"]) for node in context.nodes)
+    assert {node["namespace"] for node in context.nodes} == {"r2"}
+    ((file, options),) = context.foreign
+    assert file == "ros_gz_sim/launch/gz_sim.launch.py"
+    assert options["gz_args"].split() == ["-r", "-s", "--headless-rendering", str(exported / "world.sdf")]
+    models = Path(context.environment["GZ_SIM_RESOURCE_PATH"])
+    uris = [uri.text for uri in ElementTree.parse(exported / "world.sdf").iter("uri")]
+    assert len(uris) == 2
+    assert all((models / str(uri).removeprefix("model://") / "model.config").is_file() for uri in uris)
+    others = {node["package"]: node for node in context.nodes if node["package"] != "astra_nav"}
+    assert set(others) == {"ros_gz_bridge", "robot_state_publisher"}
+    (bridge,) = others["ros_gz_bridge"]["parameters"]
+    assert Path(bridge["config_file"]).is_file()
+    (description,) = others["robot_state_publisher"]["parameters"]
+    links = {link.get("name") for link in ElementTree.fromstring(description["robot_description"]).iter("link")}
+    assert {"base_link", "front_optical_frame", "imu_link", "lidar"} <= links
+
+
+def test_gazebo_with_nav2_and_alone(exported: Path, tmp_path: Path) -> None:
+    launch = ROOT / "launch" / "gazebo.launch.py"
+    context = launch_evaluator.evaluate(launch, {"world": str(exported), "map": str(tmp_path), "nav2": "true"})
+    executables = [node["executable"] for node in context.nodes]
+    assert "controller_server" in executables
+    assert "astra_sim" not in executables
+    alone = launch_evaluator.evaluate(launch, {"world": str(exported)})
+    assert [node["package"] for node in alone.nodes] == ["ros_gz_bridge", "robot_state_publisher"]
+    with pytest.raises(FileNotFoundError, match=r"holds no world\.sdf"):
+        launch_evaluator.evaluate(launch, {"world": str(tmp_path)})
+
+
+def test_everything_the_stack_hears_from_a_robot_comes_through_the_bridge() -> None:
+    """The simulator's publishers in docs/INTERFACES.md, less what robot_state_publisher does or Gazebo has nothing like."""
+    document = (ROOT / "docs" / "INTERFACES.md").read_text(encoding="utf-8")
+    section = document.split("## astra_sim")[1].split("\n## ")[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:4]] for line in section.splitlines() if line.startswith(("| publishes", "| subscribes"))]
+    offered = {name.lstrip("/"): kind for _, name, kind in rows}
+    bridged = {e["ros_topic_name"].lstrip("/"): e["ros_type_name"] for e in yaml.safe_load((ROOT / "config" / "gazebo" / "bridge.yaml").read_text())}
+    others = {"robot_description", "tf_static", "diagnostics", "ground_truth/collisions"}
+    assert {name: kind for name, kind in offered.items() if name not in others} == {n: k for n, k in bridged.items() if n != "joint_states"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "launch").glob("*.launch.py")), ids=lambda p: p.name)

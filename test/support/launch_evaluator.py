@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+FOREIGN = "share of "  # how paths into other packages begin
+
 
 @dataclass
 class Context:
     values: dict[str, str]
     processes: list[list[str]] = field(default_factory=list)
     nodes: list[dict[str, Any]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    foreign: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # launch files of other packages with their arguments
 
 
 class Substitution:
@@ -45,10 +49,36 @@ class FindPackagePrefix(Substitution):
         return str(get_package_prefix(self.package))
 
 
+class FindPackageShare(Substitution):
+    """The share folder of a package, installed or not: nothing in it is read."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def perform(self, context: Context) -> str:
+        return f"{FOREIGN}{self.package}"
+
+
+class PathJoinSubstitution(Substitution):
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts = parts
+
+    def perform(self, context: Context) -> str:
+        return "/".join(text(part, context) for part in self.parts)
+
+
 def text(value: Any, context: Context) -> str:
     if isinstance(value, (list, tuple)):
         return "".join(text(part, context) for part in value)
     return value.perform(context) if isinstance(value, Substitution) else str(value)
+
+
+class AppendEnvironmentVariable:
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self.value = name, value
+
+    def visit(self, context: Context) -> None:
+        context.environment[self.name] = text(self.value, context)
 
 
 class DeclareLaunchArgument:
@@ -93,7 +123,7 @@ class ExecuteProcess:
 
 
 class PythonLaunchDescriptionSource:
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Any) -> None:
         self.path = path
 
 
@@ -102,7 +132,11 @@ class IncludeLaunchDescription:
         self.source, self.arguments = source, launch_arguments
 
     def visit(self, context: Context) -> None:
-        inner = evaluate(Path(self.source.path), {name: text(value, context) for name, value in self.arguments})
+        path, arguments = text(self.source.path, context), {name: text(value, context) for name, value in self.arguments}
+        if path.startswith(FOREIGN):
+            context.foreign.append((path.removeprefix(FOREIGN), arguments))
+            return
+        inner = evaluate(Path(path), {**context.values, **arguments})  # arguments are inherited, as in launch itself
         context.nodes += inner.nodes
         context.processes += inner.processes
 
@@ -112,17 +146,17 @@ class LaunchDescription:
         self.actions = actions
 
 
-STAND_INS = {
+STAND_INS: dict[str, dict[str, Any]] = {
     "launch": {"LaunchDescription": LaunchDescription},
     "launch.actions": {
         "DeclareLaunchArgument": DeclareLaunchArgument, "OpaqueFunction": OpaqueFunction, "ExecuteProcess": ExecuteProcess,
-        "IncludeLaunchDescription": IncludeLaunchDescription,
+        "IncludeLaunchDescription": IncludeLaunchDescription, "AppendEnvironmentVariable": AppendEnvironmentVariable,
     },
-    "launch.substitutions": {"LaunchConfiguration": LaunchConfiguration},
+    "launch.substitutions": {"LaunchConfiguration": LaunchConfiguration, "PathJoinSubstitution": PathJoinSubstitution},
     "launch.launch_description_sources": {"PythonLaunchDescriptionSource": PythonLaunchDescriptionSource},
     "launch_ros": {},
     "launch_ros.actions": {"Node": Node},
-    "launch_ros.substitutions": {"FindPackagePrefix": FindPackagePrefix},
+    "launch_ros.substitutions": {"FindPackagePrefix": FindPackagePrefix, "FindPackageShare": FindPackageShare},
 }  # fmt: skip
 
 
