@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from astra.core.errors import AstraError, BadInputError
-from astra.core.types import CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
+from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scene, UInt8Array, WheelTwist
 from astra.geometry import CameraRig, Pose2
 from astra.sim import engine
+from astra.sim.culling import Culling
 from astra.sim.foreign import completed_spec, read_spec
-from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP
+from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP, ZONES_FILE
+from astra.sim.render import Renderer
 from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot
 from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
 from astra.sim.tour import Crowd
@@ -33,8 +36,9 @@ class Simulation:
         self.world, self.robot, self.rig = world, robot, robot.rig()
         self._model = _compile(world, robot)
         self._data = mujoco.MjData(self._model)
-        self._renderers: dict[tuple[int, int], Any] = {}
+        self.triangles: tuple[int, ...] = ()  # of meshes, submitted for each image of the last `render`
         model = self._model
+        self._cameras = [int(model.camera(PREFIX + name).id) for name in robot.cameras.names]
         self._gyro = model.sensor(PREFIX + "gyro").adr[0]
         self._accel = model.sensor(PREFIX + "accelerometer").adr[0]
         self._wheel_angles = np.array([model.joint(f"{PREFIX}joint_{side}").qposadr[0] for side in ("left", "right")])
@@ -114,19 +118,21 @@ class Simulation:
             raise AstraError(f"the physics diverged at {self.time_ns * 1e-9:.2f} s")
 
     def render(self, *, depth: bool = False) -> tuple[CameraFrame, ...]:
-        """One image of every camera, at this instant."""
+        """One image of every camera, at this instant, on request with its depth."""
         c = self.robot.cameras
-        return tuple(
-            CameraFrame(self.time_ns, n, self._image(PREFIX + n, c.width, c.height), self._depth(PREFIX + n, c.width, c.height) if depth else None)
-            for n in c.names
-        )
+        frames, triangles = [], []
+        for name, number in zip(c.names, self._cameras):
+            rgb, metres = self._renderer.camera(self._data, number, (c.width, c.height), (COLLISION_GROUP, ROBOT_GROUP), depth=depth)
+            frames.append(CameraFrame(self.time_ns, name, rgb, metres))
+            triangles.append(self._renderer.triangles)
+        self.triangles = tuple(triangles)
+        return tuple(frames)
 
-    def _depth(self, camera: str, width: int, height: int) -> Float32Array:
-        renderer = self._renderers[(width, height)]
-        renderer.enable_depth_rendering()
-        metres: Float32Array = np.ascontiguousarray(renderer.render())
-        renderer.disable_depth_rendering()
-        return metres
+    @cached_property
+    def _renderer(self) -> Renderer:
+        folder = self.world.scene.parent
+        is_ours = self.world.truth is not None and (folder / ZONES_FILE).is_file()
+        return Renderer(self._model, Culling(self._model, self._data, folder) if is_ours else None)
 
     def render_overview(self, width: int, height: int) -> UInt8Array:
         """The world from above without its ceiling, with the robot; (height, width, 3) RGB."""
@@ -137,7 +143,7 @@ class Simulation:
         camera.azimuth, camera.elevation = 90.0, -75.0
         span = max((high[0] - low[0]) * height / width, high[1] - low[1]) + 1.0
         camera.distance = span / 2 / math.tan(math.radians(float(self._model.vis.global_.fovy)) / 2) * 1.05
-        return self._image(camera, width, height, hidden=(CEILING_GROUP, COLLISION_GROUP))
+        return self._renderer.overview(self._data, camera, (width, height), (CEILING_GROUP, COLLISION_GROUP))
 
     def drain_imu(self) -> list[ImuSample]:
         """IMU samples since the last call."""
@@ -186,10 +192,10 @@ class Simulation:
         return self._contacts.episodes
 
     def close(self) -> None:
-        """Free the GL contexts (on the thread that rendered)."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        """Free the GL context (on the thread that rendered)."""
+        if "_renderer" in self.__dict__:
+            self._renderer.close()
+            del self.__dict__["_renderer"]
 
     def _drive(self) -> None:
         robot = self.robot
@@ -210,21 +216,6 @@ class Simulation:
         # Wheels and casters may stand on things, not run against them.
         sideways = self._is_robot[geoms].any(axis=1) & (np.abs(contact.frame[:, 2]) < 0.7)
         return bool((hull | sideways).any())
-
-    def _image(self, camera: Any, width: int, height: int, hidden: tuple[int, ...] = (COLLISION_GROUP, ROBOT_GROUP)) -> UInt8Array:
-        mujoco = engine.mujoco()
-        renderer = self._renderers.get((width, height))
-        if renderer is None:
-            renderer = self._renderers[(width, height)] = mujoco.Renderer(self._model, height, width)
-            for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-                renderer.scene.flags[flag] = 0
-        option = mujoco.MjvOption()
-        option.geomgroup[:] = 1
-        option.geomgroup[list(hidden)] = 0
-        option.sitegroup[:] = 0
-        renderer.update_scene(self._data, camera, option)
-        image: UInt8Array = np.ascontiguousarray(renderer.render())
-        return image
 
 
 def _compile(world: World, robot: RobotConfig) -> Any:
