@@ -41,6 +41,24 @@ apt_packages() {
   fi
 }
 
+# Debian packages that only some tests need; never an error, the tests say what they miss. optional_apt PURPOSE PACKAGE…
+optional_apt() {
+  local purpose=$1 missing=() p; shift
+  for p in "$@"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-cache show "${missing[@]}" >/dev/null 2>&1 || timeout 60 apt-get update -qq >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive timeout 180 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1 && return 0
+  fi
+  say "without ${missing[*]}: $purpose is skipped"
+}
+# libsdformat and the physics of Gazebo Fortress: 17 MB.
+gazebo_checks() {
+  optional_apt "the check of exported SDF" libsdformat-dev sdformat-sdf
+  optional_apt "driving exported worlds in Gazebo's physics" \
+    libignition-physics-core-dev libignition-physics-sdf-dev libignition-physics5-dartsim-plugin5 libeigen3-dev
+}
+
 pip_install() { "$venv/bin/python" -m pip install -q --disable-pip-version-check "$@" 2> >(grep -v -E '^WARNING: (Location|Skipping)' >&2); }
 
 ros_wheels() {
@@ -74,7 +92,10 @@ apt_packages
 mkdir -p "$stamps"
 once "ros-wheels-$distro" "$(digest requirements/ros-$distro.txt)" ros_wheels
 once python-packages "$(digest requirements.txt requirements/no-deps.txt)" python_packages
-if [ "${ASTRA_DEV:-0}" = 1 ]; then once dev-packages "$(digest requirements/dev.txt)" dev_packages; fi
+if [ "${ASTRA_DEV:-0}" = 1 ]; then
+  once dev-packages "$(digest requirements/dev.txt)" dev_packages
+  once gazebo-checks 1 gazebo_checks
+fi
 once astra-module "$(digest pyproject.toml)" astra_module
 once interfaces "$(digest CMakeLists.txt package.xml $(git ls-files -co --exclude-standard msg srv action interfaces launch config tools/node.in maps models | sort) 2>/dev/null)" interfaces
 say "ready: .venv/bin/astra --help"
