@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from astra.core.types import FloatArray
-from astra.sim.worlds.plan import Plan, Point, Room, Wall
+from astra.sim.worlds.plan import Piece, Plan, Point, Room, Wall
 
 TOUCH_M = 0.02
 NARROWEST_M = 0.05  # slits below this let nothing be seen
 DEEPEST = 8  # portals in a row
+RACK_M, BESIDE_M = 1.8, 0.15  # racks this high hide what is low behind them; they stand this close to each other and to the line between two aisles
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Portal:
 
 def portals(plan: Plan) -> dict[str, tuple[Portal, ...]]:
     """The ways out of every room: openings in walls, and boundaries without a wall."""
-    return {room.name: tuple(p for other in plan.rooms if other is not room for p in _between(room, other, plan.walls)) for room in plan.rooms}
+    return {room.name: tuple(p for other in plan.rooms if other is not room for p in _between(room, other, plan)) for room in plan.rooms}
 
 
 def seen_from(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -75,7 +76,7 @@ def _side(start: FloatArray, direction: FloatArray, points: FloatArray) -> Float
     return out
 
 
-def _between(room: Room, other: Room, walls: tuple[Wall, ...]) -> list[Portal]:
+def _between(room: Room, other: Room, plan: Plan) -> list[Portal]:
     """The ways from one room into another."""
     found = []
     for axis in (0, 1):  # the axis that is crossed
@@ -84,9 +85,10 @@ def _between(room: Room, other: Room, walls: tuple[Wall, ...]) -> list[Portal]:
             if abs(room.box[side] - other.box[(side + 2) % 4]) > TOUCH_M:
                 continue
             low, high = max(room.box[across], other.box[across]), min(room.box[across + 2], other.box[across + 2])
-            for start, end in _gaps(low, high, _blocked(walls, axis, room.box[side])):
+            at = room.box[side]
+            for start, end in _gaps(low, high, [*_blocked(plan.walls, axis, at), *_shelved(plan.pieces, axis, at)]):
                 ahead = (sign, 0.0) if axis == 0 else (0.0, sign)
-                ends = [(room.box[side], v) if axis == 0 else (v, room.box[side]) for v in (start, end)]
+                ends = [(at, v) if axis == 0 else (v, at) for v in (start, end)]
                 # The left of +x is +y, the left of +y is -x.
                 left, right = (ends[1], ends[0]) if (axis == 0) == (sign > 0) else (ends[0], ends[1])
                 found.append(Portal(other.name, left, right, ahead))
@@ -106,6 +108,19 @@ def _blocked(walls: tuple[Wall, ...], axis: int, at: float) -> list[tuple[float,
         for s, e in zip(ends[0::2], ends[1::2]):
             p, q = wall.a[across] + sign * s, wall.a[across] + sign * e
             stretches.append((min(p, q), max(p, q)))
+    return stretches
+
+
+def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[float, float]]:
+    """The stretches of a line across `axis` along which racks with closed backs stand."""
+    stretches = []
+    for piece in pieces:
+        depth, width, height = piece.model.size_m
+        quarter = round(piece.degrees / 90.0)
+        facing = 0 if quarter % 2 == 0 else 1  # the axis along which its front looks
+        centre = (piece.x, piece.y)
+        if piece.model.category == "rack" and height >= RACK_M and facing == axis and abs(centre[axis] - at) < depth / 2 + BESIDE_M:
+            stretches.append((centre[1 - axis] - width / 2 - BESIDE_M, centre[1 - axis] + width / 2 + BESIDE_M))
     return stretches
 
 

@@ -110,13 +110,13 @@ class WorldTruth:
         return tuple(area for area in self.areas if area.is_goal)
 
 
-def free_space(solids: list[CollisionShape], outline: Box) -> BoolArray:
-    """Cells (Y, X) of the outline whose centre lies in no solid."""
+def free_space(solids: list[CollisionShape], outline: Box, low_m: float = 0.0, high_m: float = MAST_TOP_M) -> BoolArray:
+    """Cells (Y, X) of the outline over whose centre no solid lies between two heights."""
     x0, y0, x1, y1 = outline
     nx, ny = round((x1 - x0) / RESOLUTION_M), round((y1 - y0) / RESOLUTION_M)
     free = np.ones((ny, nx), bool)
     for solid in solids:
-        if solid.centre[2] - solid.size[-1] > MAST_TOP_M:
+        if solid.centre[2] - solid.size[-1] > high_m or solid.centre[2] + solid.size[-1] < low_m:
             continue
         size = (solid.size[0], solid.size[0]) if solid.kind == "cylinder" else (solid.size[0], solid.size[1])
         window, dx, dy = _local(solid.centre, size, solid.yaw_rad, outline, free.shape)
