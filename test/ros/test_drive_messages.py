@@ -31,12 +31,14 @@ def test_ros_itself_reads_every_message_of_a_drive(tmp_path: Path) -> None:
         jpeg.write_truth(Scene(9, Pose3.from_pose2(Pose2(1.0, 2.0, 0.5)).matrix(), 0.4, 0.5, in_contact=True))
         jpeg.write_movers(10, np.array([(1.0, 2.0, 0.25)]))
         jpeg.write_goal(11, Pose2(3.0, 4.0, 0.0))
+        jpeg.write_plan(12, np.array([(1.0, 2.0, 0.5), (1.1, 2.0, 0.5)]))
+        jpeg.write_disturbed(13, True)
     read = {}
     for name in ("drive", "raw"):
         bag = Bag(tmp_path / name)
         for message in bag.raw(tuple(bag.topics)):
             read[name, message.topic] = deserialize_message(message.data, _message(bag.topics[message.topic].kind))
-    assert len(read) == 15
+    assert len(read) == 17
     depth_image, image = read["raw", "/front/depth"], read["raw", "/front/image_raw"]
     assert (depth_image.encoding, depth_image.step, len(depth_image.data)) == ("16UC1", 64, 24 * 64)
     assert set(np.frombuffer(bytes(depth_image.data), "<u2")) == {1250}
@@ -45,6 +47,7 @@ def test_ros_itself_reads_every_message_of_a_drive(tmp_path: Path) -> None:
     assert read["drive", "/ground_truth/odom"].pose.pose.position.y == 2.0
     assert read["drive", "/ground_truth/in_contact"].data
     assert read["drive", "/ground_truth/movers"].markers[0].scale.x == 0.5
+    assert [p.pose.position.x for p in read["drive", "/ground_truth/plan"].poses] == [1.0, 1.1]
     assert read["drive", "/front/camera_info"].width == 32
     assert {t.child_frame_id for t in read["drive", "/tf_static"].transforms} == {"front_optical_frame", "lidar", "imu_link"}
 

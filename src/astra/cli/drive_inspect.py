@@ -54,8 +54,9 @@ def _text(report: DriveReport) -> str:
     out = [f"{report.path}: {report.duration_s:.1f} s", f"  {'topic':<36} {'count':>7} {'Hz':>8} {'longest gap':>12} {'lost':>5}  {'delay':>8}  read as"]
     for t in report.topics:
         delay = "–" if t.delay_s is None else f"{t.delay_s[1] * 1e3:.1f} ms"
+        lost = f"{t.dropped}" if t.role else ""
         offset = f" ({t.offset_s:+.3f} s)" if t.offset_s else ""
-        out.append(f"  {t.topic:<36} {t.count:>7} {t.rate_hz:>8.2f} {t.longest_gap_s:>10.3f} s {t.dropped:>5}  {delay:>8}  {t.role}{offset}".rstrip())
+        out.append(f"  {t.topic:<36} {t.count:>7} {t.rate_hz:>8.2f} {t.longest_gap_s:>10.3f} s {lost:>5}  {delay:>8}  {t.role}{offset}".rstrip())
     if report.complete_sets is not None:
         out.append(f"  all cameras together at {report.complete_sets:.1%} of the moments")
     if report.wheel_to_imu_lag_s is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from astra.datasets.bag import Bag
 from astra.datasets.clocks import Stamper, clock_offsets
 from astra.datasets.origin import DriveOrigin
 from astra.datasets.report import DriveReport, inspect_bag
-from astra.datasets.topics import CONTACT_TOPIC, GOAL_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC, CameraTopics, TopicMap, discover_topics
+from astra.datasets.topics import CONTACT_TOPIC, DISTURBED_TOPIC, GOAL_TOPIC, MOVERS_TOPIC, PLAN_TOPIC, TRUTH_TOPIC, CameraTopics, TopicMap, discover_topics
 from astra.geometry import CameraModel, CameraRig, Pose2, Pose3, RigCamera, Trajectory
 
 REORDER_S = 0.5  # messages of different topics may arrive this much out of order
@@ -142,6 +143,21 @@ class Drive:
         """Where the driver wanted to go, from when on, by the truth; the same restriction holds."""
         messages = self.bag.messages((GOAL_TOPIC,))
         return [(message.received_ns, decode.pose_from_message(message.value.pose).pose2()) for message in messages]
+
+    def plans(self) -> Sequence[tuple[int, FloatArray]]:
+        """What the driver meant to do: from when on, poses x, y, yaw (T, 3) `PLAN_STEP_S` apart, by the truth; the same restriction holds."""
+        out = []
+        for message in self.bag.messages((PLAN_TOPIC,)):
+            poses = [decode.pose_from_message(p.pose).pose2() for p in message.value.poses]
+            out.append((decode.header_ns(message.value), np.array([(p.x, p.y, p.yaw) for p in poses]).reshape(-1, 3)))
+        return out
+
+    def disturbances(self) -> Sequence[tuple[int, int]]:
+        """From when to when the driver was kept from its plans, by the truth; the same restriction holds."""
+        changes = [(message.received_ns, bool(message.value.data)) for message in self.bag.messages((DISTURBED_TOPIC,))]
+        begins = [stamp for stamp, disturbed in changes if disturbed]
+        ends = [stamp for stamp, disturbed in changes if not disturbed]
+        return list(itertools.zip_longest(begins, ends, fillvalue=self.bag.start_ns + nanoseconds(self.duration_s)))
 
     def imu(self) -> Sequence[ImuSample]:
         """All IMU readings in time order."""

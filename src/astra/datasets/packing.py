@@ -15,9 +15,10 @@ import numpy as np
 
 from astra.core.config import require
 from astra.core.errors import BadInputError
-from astra.core.types import AnyArray, FloatArray, IntArray, Observation, nanoseconds, seconds
+from astra.core.types import AnyArray, IntArray, Observation, nanoseconds, seconds
 from astra.datasets.columns import NpyColumn
 from astra.datasets.drive import Drive, MoverTracks
+from astra.datasets.intentions import Intentions
 from astra.datasets.local_truth import LocalTruth, Window
 from astra.datasets.motion import Motion, in_ego_frame, motion_of
 from astra.datasets.payloads import KEY
@@ -138,12 +139,12 @@ def _local_truth(drive: Drive, config: PackConfig, worlds: Path | None) -> Local
 
 
 def _write_ticks(drive: Drive, motion: Motion, local: LocalTruth | None, config: PackConfig, shard: Path, tick: Callable[[int], None]) -> int:
-    movers, goals, visible = drive.movers(), _Goals(drive, motion), VisibleCells(drive.rig, config.window)
+    movers, driver, visible = drive.movers(), Intentions(drive, motion), VisibleCells(drive.rig, config.window)
     with ExitStack() as stack:
         columns: dict[str, NpyColumn] = {}
         count = 0
         for observation in _chosen(drive, motion, config):
-            rows = _images(observation, drive.rig.names) | _labels(observation, motion, goals, config)
+            rows = _images(observation, drive.rig.names) | _labels(observation.stamp_ns, motion, driver, config)
             if "depth" in rows:
                 rows["visible"] = visible(dict(zip(drive.rig.names, rows["depth"])))
             if local is not None:
@@ -182,14 +183,14 @@ def _images(observation: Observation, names: Sequence[str]) -> dict[str, AnyArra
     return rows
 
 
-def _labels(observation: Observation, motion: Motion, goals: _Goals, config: PackConfig) -> dict[str, AnyArray]:
-    stamp = observation.stamp_ns
+def _labels(stamp: int, motion: Motion, driver: Intentions, config: PackConfig) -> dict[str, AnyArray]:
     pose = motion.at(np.array([stamp]))[0]
-    future = motion.at(stamp + config.future_ns())
     rows = {
         "stamp_ns": np.int64(stamp), "pose": pose, "velocity": motion.velocity_at(stamp), "in_contact": np.bool_(motion.in_contact_at(stamp)),
-        "future": in_ego_frame(pose, future).astype(np.float32),
-        "goal": in_ego_frame(pose, goals.at(stamp)[None])[0].astype(np.float32),
+        "disturbed": np.bool_(driver.is_disturbed(stamp, nanoseconds(config.horizon_s))),
+        "future": in_ego_frame(pose, motion.at(stamp + config.future_ns())).astype(np.float32),
+        "plan": in_ego_frame(pose, driver.plan(stamp, config.future_ns())).astype(np.float32),
+        "goal": in_ego_frame(pose, driver.goal(stamp)[None])[0].astype(np.float32),
         "subgoal": in_ego_frame(pose, motion.along(stamp, config.subgoal_m)[None])[0].astype(np.float32),
     }  # fmt: skip
     return {name: np.asarray(row) for name, row in rows.items()}
@@ -232,19 +233,3 @@ def _facts(drive: Drive, motion: Motion, config: PackConfig, count: int, split: 
             "range_max_m": scan.range_max_m, "base_from_lidar": drive.base_from_sensor(scan.frame).matrix().tolist(),
         },
     }  # fmt: skip
-
-
-class _Goals:
-    """Where the driver wanted to go; where the drive ends, for drives that do not say."""
-
-    def __init__(self, drive: Drive, motion: Motion) -> None:
-        told = drive.goals()
-        self._since = np.array([stamp for stamp, _ in told], dtype=np.int64)
-        self._poses: FloatArray = np.array([(p.x, p.y, p.yaw) for _, p in told]).reshape(-1, 3)
-        self._end = motion.poses[-1]
-
-    def at(self, stamp_ns: int) -> FloatArray:
-        """The goal (3,) at a stamp."""
-        k = int(np.searchsorted(self._since, stamp_ns, side="right")) - 1
-        goal: FloatArray = self._poses[max(k, 0)] if len(self._poses) else self._end
-        return goal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ from astra.core.errors import BadInputError
 from astra.datasets.origin import DriveOrigin
 from astra.datasets.writer import DriveWriter
 from astra.geometry import Pose3
-from astra.sim.recording import Driver, Recording, RecordingConfig, record_drive
+from astra.sim.driver import Driver
+from astra.sim.recording import Recording, RecordingConfig, record_drive
 from astra.sim.robot import RobotConfig
 from astra.sim.simulation import Simulation
 from astra.sim.tour import TourConfig, TourDriver
@@ -23,13 +25,15 @@ from astra.sim.worlds.plan import split_from_seed
 
 DRIVERS = ("tour", "expert")
 EXPERT_S = 60.0  # an expert's drive has no end of its own
+EXPERT_STREAM = 3  # of random numbers, apart from the sensors'
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRequest:
     """What to record.
 
-    `driver` is `tour` or `expert`; `seed` is that of the sensors' errors, of the randomization and of the expert's goals.
+    `driver` is `tour` or `expert`; `seed` is that of the sensors' errors, of the randomization and of the expert's goals; `disturbances`: whether the
+    expert may start in a bad place and is pushed now and then, so that its plans show how to come back.
     """
 
     world: World
@@ -39,6 +43,7 @@ class RecordRequest:
     driver: str = "tour"
     raw: bool = False
     movers: bool = True
+    disturbances: bool = True
     recording: RecordingConfig = field(default_factory=RecordingConfig)
 
     def __post_init__(self) -> None:
@@ -57,33 +62,55 @@ def record_world(request: RecordRequest, progress: Callable[[float], None] | Non
         raise BadInputError(f"{request.world.scene} has no tour: only worlds made by `astra sim world` know where a person would drive")
     if request.out.exists():
         raise BadInputError(f"{request.out} exists already; a drive is never overwritten")
-    robot = request.robot
-    simulation = Simulation(request.world, robot, request.seed, movers=request.movers)
-    driver, recording = _driver(request, truth, simulation)
-    lidar, imu = (Pose3(translation=np.array([0.0, 0.0, z])) for z in (robot.lidar.z_m, robot.imu.z_m))
+    stage = _tour(request, truth) if request.driver == "tour" else _expert(request, truth)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=request.out.parent, prefix=f".{request.out.name}-") as draft:
-            folder = Path(draft) / request.out.name
-            origin = _origin(request, truth)
-            with DriveWriter(folder, simulation.rig, lidar=lidar, imu=imu, truth=recording.truth, raw=request.raw, origin=origin) as writer:
-                result = record_drive(simulation, driver, writer, recording, progress)
-            folder.rename(request.out)
+        return _record(request, truth, stage, progress)
     finally:
-        simulation.close()
+        stage.simulation.close()
+
+
+def _record(request: RecordRequest, truth: WorldTruth, stage: _Stage, progress: Callable[[float], None] | None) -> Recording:
+    robot, config = request.robot, stage.config
+    lidar, imu = (Pose3(translation=np.array([0.0, 0.0, z])) for z in (robot.lidar.z_m, robot.imu.z_m))
+    with tempfile.TemporaryDirectory(dir=request.out.parent, prefix=f".{request.out.name}-") as draft:
+        folder, origin = Path(draft) / request.out.name, _origin(request, truth)
+        with DriveWriter(folder, stage.simulation.rig, lidar=lidar, imu=imu, truth=config.truth, raw=request.raw, origin=origin) as writer:
+            result = record_drive(stage.simulation, stage.driver, writer, config, progress)
+        folder.rename(request.out)
     return result
 
 
-def _driver(request: RecordRequest, truth: WorldTruth, simulation: Simulation) -> tuple[Driver, RecordingConfig]:
-    if request.driver == "tour":
-        tour = TourDriver(truth.tour, TourConfig(), simulation.movers)
-        return tour, replace(request.recording, limit_s=tour.limit_s)
-    from astra.datasets.expert import ExpertDriver, ExpertTour
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A robot in its world, who drives it, and for how long."""
 
-    duration_s = min(request.recording.seconds, EXPERT_S) if request.recording.seconds == float("inf") else request.recording.seconds
-    rng = np.random.default_rng([request.seed, 3])
-    expert = ExpertDriver(truth, request.robot, rng, simulation.movers)
-    return ExpertTour(expert, rng, duration_s), replace(request.recording, seconds=duration_s)
+    simulation: Simulation
+    driver: Driver
+    config: RecordingConfig
+
+
+def _tour(request: RecordRequest, truth: WorldTruth) -> _Stage:
+    simulation = Simulation(request.world, request.robot, request.seed, movers=request.movers)
+    driver = TourDriver(truth.tour, TourConfig(), simulation.movers)
+    return _Stage(simulation, driver, replace(request.recording, limit_s=driver.limit_s))
+
+
+def _expert(request: RecordRequest, truth: WorldTruth) -> _Stage:
+    """The expert from goal to goal, from a start that is sometimes a mistake, disturbed now and then."""
+    from astra.datasets.expert import DisturbanceConfig, ExpertDriver, ExpertTour, StartKind, draw_start, floor_for
+    from astra.datasets.expert.driver import outline_of
+
+    rng = np.random.default_rng([request.seed, EXPERT_STREAM])
+    floor, seconds = floor_for(truth, request.robot), request.recording.seconds
+    duration_s = EXPERT_S if math.isinf(seconds) else seconds
+    kinds = list(StartKind) if request.disturbances else [StartKind.FREE]
+    kind = kinds[int(rng.integers(len(kinds)))]
+    start = draw_start(floor, outline_of(request.robot), kind, rng, (truth.tour_start.x, truth.tour_start.y))
+    simulation = Simulation(request.world, request.robot, request.seed, start, movers=request.movers)
+    expert = ExpertDriver(truth, request.robot, rng, simulation.movers, floor=floor)
+    driver = ExpertTour(expert, rng, duration_s, truth, DisturbanceConfig() if request.disturbances else None)
+    return _Stage(simulation, driver, replace(request.recording, seconds=duration_s))
 
 
 def _origin(request: RecordRequest, truth: WorldTruth) -> DriveOrigin:

@@ -17,7 +17,7 @@ from astra.datasets.topics import TopicMap
 
 GAP = 1.5  # a pause of more than this many periods has swallowed messages
 CLOCKS_DIFFER_S = 0.5
-LAG_S = 0.02
+LAG_S = 0.03
 LEVEL = 0.94  # cosine of 20°
 
 
@@ -25,7 +25,7 @@ LEVEL = 0.94  # cosine of 20°
 class TopicReport:
     """One topic's health. Times by header stamps, by reception for messages without; `delay` is received − header, least, median and greatest.
 
-    `dropped` is an estimate: what would fill the gaps at the median period. `steps_back` counts stamps earlier than the one before.
+    `dropped` is an estimate for topics that are read: what would fill the gaps at the median period. `steps_back` counts stamps earlier than the one before.
     """
 
     topic: str
@@ -109,7 +109,7 @@ def _topic_report(bag: Bag, topic: str, role: str, received: IntArray, header: l
     gaps = np.sort(stamps)
     pauses = np.diff(gaps)
     longest = int(np.argmax(pauses)) if len(pauses) else -1
-    dropped = int(np.rint(pauses[pauses > GAP * period] / period - 1.0).sum()) if period and topic != "/tf_static" else 0
+    dropped = int(np.rint(pauses[pauses > GAP * period] / period - 1.0).sum()) if period and role else 0
     delays = None if header is None or not len(stamps) else (received - stamps) * 1e-9
     return TopicReport(
         topic, bag.topics[topic].kind, role, len(stamps), round(1e9 / period, 3) if period else 0.0, seconds(int(pauses[longest])) if longest >= 0 else 0.0,

@@ -51,7 +51,8 @@ class Sample:
     """One moment. Poses are x, y, yaw; what lies ahead is seen from base_link now. Views into the shard: copy what you change.
 
     image (V, H, W, 3) uint8; depth (V, H, W) float16 [m]; imu (N, 7) t, gyro, accel and wheel (N, 3) t, v, w of the last `history_s` with t ≤ 0 [s];
-    scan (B,) float32 [m], the last one, None without; pose (3,) [world]; velocity (2,) v, w; future (T, 3); goal (3,); subgoal (3,);
+    scan (B,) float32 [m], the last one, None without; pose (3,) [world]; velocity (2,) v, w; future (T, 3) as driven, which is no example to follow
+    where `disturbed`; plan (T, 3), what the expert meant to do, None where nobody says; goal (3,); subgoal (3,);
     occupancy (1 + F, Y, X) uint8 of FREE, STATIC, MOVER, OUTSIDE (`local_truth`), now first; visible (Y, X) uint8, 1 where a camera sees now.
     """
 
@@ -66,7 +67,9 @@ class Sample:
     pose: FloatArray
     velocity: Float32Array
     in_contact: bool
+    disturbed: bool
     future: Float32Array
+    plan: Float32Array | None
     goal: Float32Array
     subgoal: Float32Array
     occupancy: UInt8Array | None
@@ -155,10 +158,14 @@ class _Shard:
             row[name] = self._array(name)[tick] if (self._folder / f"{name}.npy").is_file() else None
         last = int(np.searchsorted(self._array("scan_time"), now_s + 1e-9, side="right")) - 1
         return Sample(
-            self.facts, tick, stamp, in_contact=bool(self._array("in_contact")[tick]),
+            self.facts, tick, stamp, in_contact=bool(self._array("in_contact")[tick]), disturbed=bool(self._array("disturbed")[tick]), plan=self._plan(tick),
             imu=self._last("imu", now_s, history_s), wheel=self._last("wheel", now_s, history_s),
             scan=self._array("scan")[last] if last >= 0 else None, **row,
         )  # fmt: skip
+
+    def _plan(self, tick: int) -> Float32Array | None:
+        plan: Float32Array = self._array("plan")[tick]
+        return plan if np.isfinite(plan).all() else None
 
     def _last(self, name: str, now_s: float, history_s: float) -> FloatArray:
         stream = self._array(name)

@@ -32,6 +32,8 @@ IMU_TYPE, WHEEL_TYPE, SCAN_TYPE = "sensor_msgs/msg/Imu", "nav_msgs/msg/Odometry"
 TRUTH_TOPIC = "/ground_truth/odom"
 CONTACT_TOPIC = "/ground_truth/in_contact"
 GOAL_TOPIC = "/ground_truth/goal"
+PLAN_TOPIC = "/ground_truth/plan"
+DISTURBED_TOPIC = "/ground_truth/disturbed"
 MOVERS_TOPIC = "/ground_truth/movers"
 
 

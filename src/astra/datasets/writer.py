@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,11 +11,12 @@ import cv2
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.types import AnyArray, CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, WheelTwist
+from astra.core.types import AnyArray, CameraFrame, Float32Array, FloatArray, ImuSample, LaserScan, Scene, WheelTwist, nanoseconds
 from astra.datasets.origin import DriveOrigin
 from astra.datasets.payloads import KEY, Fingerprints
-from astra.datasets.topics import CONTACT_TOPIC, GOAL_TOPIC, MOVERS_TOPIC, TRUTH_TOPIC
+from astra.datasets.topics import CONTACT_TOPIC, DISTURBED_TOPIC, GOAL_TOPIC, MOVERS_TOPIC, PLAN_TOPIC, TRUTH_TOPIC
 from astra.geometry import CameraModel, CameraRig, Pose2, Pose3
+from astra.sim.driver import PLAN_STEP_S
 
 JPEG_QUALITY = 92
 CYLINDER, MOVER_HEIGHT_M = 3, 1.7
@@ -143,11 +145,28 @@ class DriveWriter:
 
     def write_goal(self, stamp_ns: int, world_from_goal: Pose2) -> None:
         """Write where the driver wants to go from now on; truth too."""
+        if self._truth:
+            self._put(GOAL_TOPIC, "geometry_msgs/msg/PoseStamped", stamp_ns, header=self._header(stamp_ns, "world"), pose=self._pose(world_from_goal))
+
+    def write_plan(self, stamp_ns: int, poses: FloatArray) -> None:
+        """Write what the driver means to do from a moment on, x, y, yaw (T, 3) [world], `PLAN_STEP_S` apart; truth too."""
         if not self._truth:
             return
-        point = self._types["geometry_msgs/msg/Point"](x=world_from_goal.x, y=world_from_goal.y, z=0.0)
-        pose = self._types["geometry_msgs/msg/Pose"](position=point, orientation=self._quaternion(Pose3.from_pose2(world_from_goal)))
-        self._put(GOAL_TOPIC, "geometry_msgs/msg/PoseStamped", stamp_ns, header=self._header(stamp_ns, "world"), pose=pose)
+        stamped = self._types["geometry_msgs/msg/PoseStamped"]
+        path = [
+            stamped(header=self._header(stamp_ns + k * nanoseconds(PLAN_STEP_S), "world"), pose=self._pose(Pose2(*row))) for k, row in enumerate(poses.tolist())
+        ]
+        self._put(PLAN_TOPIC, "nav_msgs/msg/Path", stamp_ns, header=self._header(stamp_ns, "world"), poses=path)
+
+    def write_disturbed(self, stamp_ns: int, disturbed: bool) -> None:
+        """Write that the driver is now kept from its plan, or no more; truth too."""
+        if self._truth:
+            self._put(DISTURBED_TOPIC, "std_msgs/msg/Bool", stamp_ns, data=disturbed)
+
+    def _pose(self, pose: Pose2) -> Any:
+        half = pose.yaw / 2.0
+        turn = self._types["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=math.sin(half), w=math.cos(half))
+        return self._types["geometry_msgs/msg/Pose"](position=self._types["geometry_msgs/msg/Point"](x=pose.x, y=pose.y, z=0.0), orientation=turn)
 
     def _odometry(self, topic: str, now_ns: int, header: Any, pose: Pose3 | None, linear_mps: float, angular_radps: float) -> None:
         self._write_static(now_ns)

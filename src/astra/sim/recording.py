@@ -5,56 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from astra.core.config import require
 from astra.core.errors import AstraError
-from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scene, WheelTwist, nanoseconds, seconds
+from astra.core.types import nanoseconds, seconds
 from astra.geometry import Pose2
+from astra.sim.driver import Driver, DriveSink
 from astra.sim.simulation import Simulation
 
 CONTROL_S = 0.02
 MOVERS_S = 0.1  # between two notes of where everybody is
-
-
-class Driver(Protocol):
-    """Whoever drives, with the truth before their eyes."""
-
-    @property
-    def progress(self) -> float:
-        """The part that is done, 0 to 1."""
-        ...
-
-    @property
-    def goal(self) -> Pose2 | None:
-        """Where to, for the time being; None if there is no saying."""
-        ...
-
-    def command(self, pose: Pose2, velocity: tuple[float, float], time_s: float) -> tuple[float, float] | None:
-        """The twist (m/s, rad/s) for a true pose, twist and simulated time; None once the drive is over."""
-        ...
-
-
-class DriveSink(Protocol):
-    """Where a recorded drive goes; `datasets.DriveWriter` is one."""
-
-    def write_frame(self, frame: CameraFrame) -> None: ...
-
-    def write_imu(self, sample: ImuSample) -> None: ...
-
-    def write_wheel(self, twist: WheelTwist) -> None: ...
-
-    def write_scan(self, scan: LaserScan) -> None: ...
-
-    def write_truth(self, scene: Scene) -> None: ...
-
-    def write_goal(self, stamp_ns: int, world_from_goal: Pose2) -> None: ...
-
-    def write_movers(self, stamp_ns: int, movers: FloatArray) -> None:
-        """Where everybody is: x, y, radius (M, 3) [m]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +75,7 @@ class _Session:
         self._images, self._scans, self._movers = (_Ticks(self._start_ns, period_s) for period_s in periods)
         self._frames, self._length_m, self._last = 0, 0.0, simulation.pose()
         self._goal: Pose2 | None = None
+        self._planned_at_s, self._disturbed = -math.inf, False
 
     @property
     def elapsed_s(self) -> float:
@@ -152,7 +115,8 @@ class _Session:
         command, scene = None, self._simulation.truth()
         if self._done_ns < 0 and self.elapsed_s >= self._config.settle_s:
             command = self._driver.command(self._simulation.pose(), (scene.linear_mps, scene.angular_radps), seconds(scene.stamp_ns))
-            self._note_goal(scene.stamp_ns)
+            if self._config.truth:
+                self._note_intentions(scene.stamp_ns)
             if command is None or self.elapsed_s >= self._config.seconds - self._config.settle_s:
                 self._done_ns, command = scene.stamp_ns, None
         self._simulation.set_command(*(command or (0.0, 0.0)))
@@ -174,11 +138,18 @@ class _Session:
         """What was driven so far."""
         return Recording(self._length_m, self.elapsed_s, self._frames, self._simulation.collisions())
 
-    def _note_goal(self, stamp_ns: int) -> None:
-        goal = self._driver.goal
-        if self._config.truth and goal is not None and goal != self._goal:
+    def _note_intentions(self, stamp_ns: int) -> None:
+        """Write where the driver wants to go, what it means to do and whether it is kept from it, where that has changed."""
+        goal, plan, disturbed = self._driver.goal, self._driver.plan, self._driver.disturbed
+        if goal is not None and goal != self._goal:
             self._goal = goal
             self._sink.write_goal(stamp_ns, goal)
+        if plan is not None and plan[0] != self._planned_at_s:
+            self._planned_at_s = plan[0]
+            self._sink.write_plan(nanoseconds(plan[0]), plan[1])
+        if disturbed != self._disturbed:
+            self._disturbed = disturbed
+            self._sink.write_disturbed(stamp_ns, disturbed)
 
 
 class _Ticks:

@@ -70,6 +70,16 @@ class TourDriver:
         (x0, y0), (x1, y1) = self._points[-2:].tolist()
         return Pose2(x1, y1, math.atan2(y1 - y0, x1 - x0))
 
+    @property
+    def plan(self) -> None:
+        """Nothing but the path."""
+        return
+
+    @property
+    def disturbed(self) -> bool:
+        """Never."""
+        return False
+
     def command(self, pose: Pose2, velocity: tuple[float, float], time_s: float) -> tuple[float, float] | None:
         """The twist (m/s, rad/s) for this pose; None once the end is reached."""
         c, here = self._config, np.array([pose.x, pose.y])

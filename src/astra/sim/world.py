@@ -49,7 +49,7 @@ def build_office(out: Path, seed: int) -> World:
     instructions = [Instruction(text, (room.name,), "explicit" if any(c.isdigit() for c in text) else "implied") for room in plan.ROOMS for text in room.instructions]
     instructions += [Instruction(text, (), "unanswerable") for text in plan.UNANSWERABLE]
     truth = WorldTruth(
-        tuple(areas), tuple(instructions), np.array(plan.TOUR), Pose2(*plan.TOUR_START), free, RESOLUTION_M, (-plan.HALF_X, -plan.HALF_Y)
+        tuple(areas), tuple(instructions), np.array(plan.TOUR), Pose2(*plan.TOUR_START), free, RESOLUTION_M, (-plan.HALF_X, -plan.HALF_Y), seed=seed
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as draft:

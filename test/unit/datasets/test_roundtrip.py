@@ -13,6 +13,7 @@ from astra.core.types import CameraFrame
 from astra.datasets import Drive, DriveWriter
 from astra.datasets.bag import Bag
 from astra.datasets.origin import DriveOrigin
+from astra.geometry import Pose2
 
 Recorder = Callable[..., Path]
 ORIGIN = DriveOrigin("/worlds/a", "office", 12, "train", "diffdrive", 0.22, 3, "expert")
@@ -81,3 +82,22 @@ def test_movers_are_written_as_markers(recorded: Recorder, tmp_path: Path) -> No
         writer.write_movers(3, np.array([(1.0, 2.0, 0.25), (3.0, 4.0, 0.6)]))
     markers = next(Bag(tmp_path / "busy").messages(("/ground_truth/movers",))).value.markers
     assert [(m.id, m.pose.position.x, m.pose.position.y, m.scale.x) for m in markers] == [(0, 1.0, 2.0, 0.5), (1, 3.0, 4.0, 1.2)]
+
+
+def test_what_the_driver_wants_comes_back(recorded: Recorder, tmp_path: Path) -> None:
+    path = np.array([(1.0, 2.0, 3.1), (1.5, 2.0, -3.1)])
+    with DriveWriter(tmp_path / "led", Drive(recorded()).rig, truth=True) as writer:
+        writer.write_frame(CameraFrame(1_000, "front", np.zeros((24, 32, 3), np.uint8)))
+        writer.write_goal(2_000, Pose2(4.0, 5.0, 0.5))
+        writer.write_plan(3_000, path)
+        writer.write_disturbed(4_000, True)
+        writer.write_disturbed(5_000, False)
+        writer.write_disturbed(6_000, True)
+        writer.write_goal(9_000, Pose2(1.0, 1.0, 0.0))
+    drive = Drive(tmp_path / "led")
+    assert [(stamp, goal.x, round(goal.yaw, 9)) for stamp, goal in drive.goals()] == [(2_000, 4.0, 0.5), (9_000, 1.0, 0.0)]
+    ((stamp, poses),) = drive.plans()
+    assert stamp == 3_000
+    np.testing.assert_allclose(poses, path, atol=1e-12)
+    assert [begin for begin, _ in drive.disturbances()] == [4_000, 6_000]
+    assert [end >= 5_000 for _, end in drive.disturbances()] == [True, True]  # the last one lasts to the drive's end

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from astra.datasets.packing import PackConfig, pack_drive
 from astra.datasets.samples import SampleSet, require_training
 from astra.datasets.visibility import VisibleCells
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
-from astra.sim.world import WorldTruth, load_world
+from astra.sim.world import WorldTruth, build_office, load_world
 from astra.sim.worlds.plan import split_from_seed
 
 MS = 1_000_000
@@ -42,9 +42,9 @@ def floor(size_m: float = 10.0) -> WorldTruth:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated world."""
+    """The demo's office."""
     out = tmp_path_factory.mktemp("samples") / "office"
-    assert main(["sim", "world", "--out", str(out), "--seed", "3"]) == 0
+    build_office(out, 3)
     return out
 
 
@@ -56,12 +56,16 @@ def circling(world: Path, tmp_path: Path) -> Callable[..., Path]:
         origin = DriveOrigin(str(world) if truth else "", "office", seed, split_from_seed(seed), "diffdrive", 0.22, 1, "expert")
         with DriveWriter(tmp_path / name, RIG, truth=truth, lidar=Pose3(translation=np.array([0.0, 0.0, 0.2])), origin=origin) as writer:
             writer.write_goal(0, Pose2(-4.0, 1.0, 0.5))
+            writer.write_disturbed(6_500 * MS, True)
+            writer.write_disturbed(6_900 * MS, False)
             for tick in range(801):
                 now, t = tick * 10 * MS, tick * 0.01
                 writer.write_imu(ImuSample(now, np.array([0.0, 0.0, 0.5]), np.array([0.0, 0.0, 9.81])))
                 if tick % 2 == 0:
                     writer.write_wheel(WheelTwist(now, 0.4, 0.5))
                     writer.write_truth(Scene(now, Pose3.from_pose2(where(t)).matrix(), 0.4, 0.5, in_contact=t >= 2.0))
+                if tick % 10 == 5 and tick < 300:  # it plans to go straight on, and no more after 3 s
+                    writer.write_plan(now, np.array([astuple(where(t) @ Pose2(0.04 * k, 0.0, 0.0)) for k in range(31)]))
                 if tick % 10 == 0:
                     writer.write_movers(now, np.array([(-5.0 + 0.5 * t, 0.0, 0.3)]))
                     writer.write_scan(LaserScan(now, "lidar", np.full(4, 1.0 + tick, np.float32), -1.0, 0.5, 0.1, 1e6))
@@ -99,6 +103,11 @@ def test_a_sample_holds_what_the_drive_holds(circling: Callable[..., Path], tmp_
         for k in (0, 9, 29):
             ahead = Pose2.exp(0.4 * (k + 1) / 10, 0.0, 0.5 * (k + 1) / 10)
             np.testing.assert_allclose(sample.future[k], [ahead.x, ahead.y, ahead.yaw], atol=1e-4)
+        assert sample.disturbed == (t >= 3.5)  # at some time in the three seconds ahead
+        assert (sample.plan is not None) == (t < 3.0)
+        if sample.plan is not None:
+            planned = where(t).inverse() @ where(t - 0.05) @ Pose2(0.04 * 30.5, 0.0, 0.0)
+            np.testing.assert_allclose(sample.plan[29], [planned.x, planned.y, planned.yaw], atol=1e-5)
         goal = where(t).inverse() @ Pose2(-4.0, 1.0, 0.5)
         np.testing.assert_allclose(sample.goal, [goal.x, goal.y, goal.yaw], atol=1e-6)
     assert samples[0].shard.cameras == ("front",)

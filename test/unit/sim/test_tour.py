@@ -48,6 +48,12 @@ class Memory:
     def write_goal(self, stamp_ns: int, world_from_goal: Pose2) -> None:
         self.goals.append(world_from_goal)
 
+    def write_plan(self, stamp_ns: int, poses: np.ndarray) -> None:
+        raise AssertionError("the tour's driver has no plans")
+
+    def write_disturbed(self, stamp_ns: int, disturbed: bool) -> None:
+        raise AssertionError("nobody disturbs the tour's driver")
+
     def write_truth(self, scene: Scene) -> None:
         self.poses.append(Pose3.from_matrix(scene.world_from_base).pose2())
 

@@ -129,6 +129,11 @@ class ExpertDriver:
         """Poses (T, 3) x, y, yaw in the world frame at steps of 0.1 s from the last plan's instant on: what imitation should copy."""
         return self.plan_ahead.poses
 
+    @property
+    def planned_at_s(self) -> float:
+        """When the last plan was made, on the simulated clock; −inf before the first."""
+        return self._planned_at_s
+
     def plan(self, goal: Pose2, keep_yaw: bool = True) -> None:
         """Set out for a goal; its heading counts only if `keep_yaw`.
 

@@ -61,6 +61,11 @@ class ExpertTour:
         return self.driver.goal
 
     @property
+    def plan(self) -> tuple[float, FloatArray] | None:
+        """When the expert last planned [s], and the poses (T, 3) that it then meant to drive through, 0.1 s apart; None before the first plan."""
+        return (self.driver.planned_at_s, self.driver.planned) if math.isfinite(self.driver.planned_at_s) else None
+
+    @property
     def disturbed(self) -> bool:
         """Whether the last command was not the expert's own."""
         return self._disturber is not None and self._disturber.active
