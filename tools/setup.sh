@@ -41,7 +41,7 @@ apt_packages() {
   fi
 }
 
-# Debian packages that only some tests need; never an error, the tests say what they miss. optional_apt PURPOSE PACKAGE…
+# Debian packages that one can do without; never an error. optional_apt PURPOSE PACKAGE…
 optional_apt() {
   local purpose=$1 missing=() p; shift
   for p in "$@"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
@@ -58,6 +58,9 @@ gazebo_checks() {
   optional_apt "driving exported worlds in Gazebo's physics" \
     libignition-physics-core-dev libignition-physics-sdf-dev libignition-physics5-dartsim-plugin5 libeigen3-dev
 }
+
+# Meshes of furniture for generated worlds, 121 MB; boxes stand there without it.
+furniture() { optional_apt "real furniture in generated worlds" sweethome3d-furniture; }
 
 pip_install() { "$venv/bin/python" -m pip install -q --disable-pip-version-check "$@" 2> >(grep -v -E '^WARNING: (Location|Skipping)' >&2); }
 
@@ -88,6 +91,7 @@ interfaces() {
 
 python=$(find_python)
 apt_packages
+furniture
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 mkdir -p "$stamps"
 once "ros-wheels-$distro" "$(digest requirements/ros-$distro.txt)" ros_wheels
