@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from astra.core.errors import BadInputError
 from astra.core.types import FloatArray
+from astra.sim.furniture import bake, sweethome
 from astra.sim.furniture import plain as plain_set
+from astra.sim.furniture.attribution import attribution
 from astra.sim.furniture.shape import Shape
+from astra.sim.furniture.store import stored
+from astra.sim.furniture.sweethome import Entry
 from astra.sim.meshes import SceneBuilder, rotate
 from astra.sim.worlds.plan import CATEGORIES, Model, Split
 
@@ -20,14 +25,21 @@ TEST_SHARE = 3  # one of so many models is kept for the test
 
 
 class Library:
-    """Furniture to choose from and to draw; `name` and `version` say which set it is."""
+    """Furniture to choose from and to draw; `name` and `version` say which set it is.
 
-    def __init__(self, name: str, version: str, models: Iterable[Model]) -> None:
-        self.name, self.version = name, version
+    Args:
+        name: of the set.
+        version: another one draws other worlds.
+        models: what there is to choose from.
+        entries: where the models that are not plain come from, by the model's name.
+    """
+
+    def __init__(self, name: str, version: str, models: Iterable[Model], entries: Mapping[str, Entry]) -> None:
+        self.name, self.version, self._entries = name, version, entries
         self.models: dict[str, tuple[Model, ...]] = {}
         for model in models:
             self.models[model.category] = (*self.models.get(model.category, ()), model)
-        self._plain: dict[tuple[str, int], Shape] = {}
+        self._shapes: dict[tuple[str, int], Shape] = {}
         self._drawn: weakref.WeakKeyDictionary[SceneBuilder, dict[tuple[str, int], int]] = weakref.WeakKeyDictionary()
 
     def pick(self, category: str, rng: np.random.Generator, within: tuple[float, float, float] = (9.0, 9.0, 9.0)) -> Model | None:
@@ -55,20 +67,23 @@ class Library:
 
     def shape(self, model: Model, variant: int = 0) -> Shape:
         """What a model looks like, in its own frame."""
-        if not model.name.startswith(plain_set.PREFIX):
-            raise BadInputError(f"the catalogue '{self.name}' has no model '{model.name}'")
         key = (model.name, variant)
-        if key not in self._plain:
-            self._plain[key] = plain_set.shape(model, variant)
-        return self._plain[key]
+        if key not in self._shapes:
+            if model.name in self._entries:
+                self._shapes[key] = stored(self._entries[model.name])
+            elif model.name.startswith(plain_set.PREFIX):
+                self._shapes[key] = plain_set.shape(model, variant)
+            else:
+                raise BadInputError(f"the catalogue '{self.name}' has no model '{model.name}'")
+        return self._shapes[key]
 
     def triangles(self, model: Model) -> int:
         """Triangles that one piece of this model takes."""
         return len(self.shape(model).faces)
 
     def attributions(self, models: Iterable[Model]) -> str:
-        """Who made the models among these that ask to be named, "" if none does."""
-        return ""
+        """Who made the models among these that are not our own, "" if there are none."""
+        return attribution(self._entries[m.name] for m in models if m.name in self._entries)
 
     def _prepared(self, scene: SceneBuilder, model: Model, rng: np.random.Generator) -> tuple[Shape, int]:
         """A model's shape and the number of its picture in a scene; one picture for all pieces of a model that look the same."""
@@ -98,7 +113,13 @@ def open_catalogue(split: Split, *, plain: bool = False) -> Library:
         split: validation uses the training models.
         plain: only boxes and drums, even if real meshes are installed.
     """
-    return Library("plain", plain_set.VERSION, _of_split(plain_set.models(), split))
+    if plain or not sweethome.installed():
+        return Library("plain", plain_set.VERSION, _of_split(plain_set.models(), split), {})
+    entries = {sweethome.PREFIX + entry.id: entry for entry in sweethome.entries()}
+    real = [Model(name, entry.category, (*entry.size_m[:2], entry.size_m[2] + entry.raised_m)) for name, entry in entries.items()]
+    known = Counter(model.category for model in real)
+    models = real + [model for model in plain_set.models() if known[model.category] < ENOUGH]
+    return Library("sweethome", f"{plain_set.VERSION}.{bake.VERSION}-{sweethome.version()}", _of_split(models, split), entries)
 
 
 def _of_split(models: Iterable[Model], split: Split) -> list[Model]:
