@@ -21,6 +21,7 @@ from astra.sim.atlas import Place, fitting, pack
 VISUAL_GROUP, CEILING_GROUP, COLLISION_GROUP = 1, 2, 3  # MuJoCo geom groups; the ceiling is left out of overviews
 ZONE_PREFIX = "zone/"  # geoms are named zone/<zone>/<page>
 ZONES_FILE = "zones.json"
+CLUSTER_TRIANGLES, CLUSTER_M = 600, 1.0  # meshes with more triangles over a wider area are split: one draw costs as much as about a hundred triangles
 QUAD_FACES = ((0, 1, 2), (0, 2, 3))
 
 
@@ -126,9 +127,9 @@ class SceneBuilder:
                 assets.append(_write_page(folder, index, picture))
                 for group in (VISUAL_GROUP, CEILING_GROUP):
                     shown = [p for p in pieces if places[p.patch].page == index and p.group == group]
-                    if shown:
-                        name = f"page{index}" + ("_ceiling" if group == CEILING_GROUP else "")
-                        _write_obj(folder / "meshes" / f"{name}.obj", shown, places)
+                    for number, cluster in enumerate(_clusters(shown)):
+                        name = f"page{index}" + ("_ceiling" if group == CEILING_GROUP else "") + (f"_{number}" if number else "")
+                        _write_obj(folder / "meshes" / f"{name}.obj", cluster, places)
                         assets.append(f'<mesh name="{name}" file="meshes/{name}.obj" inertia="shell"/>')
                         geoms.append(
                             f'<geom name={quoteattr(f"{ZONE_PREFIX}{zone}/{name}")} type="mesh" mesh="{name}" material="page{index}" '
@@ -199,6 +200,19 @@ def _normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     normals: FloatArray = np.cross(b - a, c - a)
     return normals
+
+
+def _clusters(pieces: list[_Piece]) -> list[list[_Piece]]:
+    """Pieces that lie together, so that a view leaves out those beside it: halved along the longer side of their centres' box."""
+    if sum(len(p.faces) for p in pieces) <= CLUSTER_TRIANGLES or len(pieces) < 2:
+        return [pieces] if pieces else []
+    centres = np.array([(p.vertices.min(axis=0) + p.vertices.max(axis=0))[:2] / 2 for p in pieces])
+    if np.ptp(centres, axis=0).max() < CLUSTER_M:
+        return [pieces]
+    order = np.argsort(centres[:, int(np.ptp(centres, axis=0).argmax())], kind="stable")
+    counts = np.cumsum([len(pieces[k].faces) for k in order])
+    cut = int(np.clip(np.searchsorted(counts, counts[-1] / 2), 1, len(pieces) - 1))
+    return [*_clusters([pieces[k] for k in order[:cut]]), *_clusters([pieces[k] for k in order[cut:]])]
 
 
 def _write_obj(path: Path, pieces: list[_Piece], places: dict[int, Place]) -> None:
