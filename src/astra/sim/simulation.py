@@ -15,27 +15,38 @@ from astra.sim import engine
 from astra.sim.culling import Culling
 from astra.sim.foreign import completed_spec, read_spec
 from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP, ZONES_FILE
+from astra.sim.movers import MoverSet, load_movers
 from astra.sim.render import Renderer
 from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot
 from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
-from astra.sim.tour import Crowd
 from astra.sim.world import World
 
 STEP_NS = 2_500_000
 STEP_S = STEP_NS * 1e-9
 PREFIX = "robot/"  # of every name that belongs to the robot, so that a scene may use the same names
 CONTACT_EVERY = 4  # steps between looks at the contacts
+MOVERS_EVERY = 10  # steps between moves of people and carts
+MOVER_PREFIX = "mover/"  # of their bodies
 
 
 class Simulation:
-    """One robot in one world, deterministic for a seed. Rendering belongs to the thread that renders first."""
+    """One robot in one world, deterministic for a seed. Rendering belongs to the thread that renders first.
+
+    Args:
+        world: where.
+        robot: who.
+        seed: of the sensors' errors.
+        start: the pose; by default the one of the world's tour.
+        movers: whether the world's people and carts are there.
+    """
 
     def __init__(self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None, *, movers: bool = True) -> None:
         mujoco = engine.mujoco()
-        self.movers: Crowd | None = None
         self.world, self.robot, self.rig = world, robot, robot.rig()
-        self._model = _compile(world, robot)
+        self._model = _compile(world, robot, movers=movers)
         self._data = mujoco.MjData(self._model)
+        crowd = load_movers(world.scene.parent) if movers and world.truth is not None else ()
+        self.movers = MoverSet(self._model, crowd, robot.radius_m) if crowd else None
         self.triangles: tuple[int, ...] = ()  # of meshes, submitted for each image of the last `render`
         model = self._model
         self._cameras = [int(model.camera(PREFIX + name).id) for name in robot.cameras.names]
@@ -72,13 +83,16 @@ class Simulation:
         return self._steps * STEP_NS
 
     def place(self, pose: Pose2) -> None:
-        """Put the robot, standing still, at a pose; time goes on."""
+        """Put the robot, standing still, at a pose; time goes on. Movers who would stand there begin elsewhere."""
         if not pose.is_finite():
             raise BadInputError(f"start pose {pose} is not finite")
         address = int(self._model.joint(PREFIX + "root").qposadr[0])
         self._data.qpos[address : address + 7] = [pose.x, pose.y, 0.001, math.cos(pose.yaw / 2), 0.0, 0.0, math.sin(pose.yaw / 2)]
         self._data.qvel[:] = 0.0
         self._target, self._command = np.zeros(2), np.zeros(2)
+        if self.movers is not None:
+            self.movers.reset(self.time_ns * 1e-9, (pose.x, pose.y))
+            self.movers.apply(self._data, self.time_ns * 1e-9, (pose.x, pose.y))
         engine.mujoco().mj_forward(self._model, self._data)
 
     def set_command(self, linear_mps: float, angular_radps: float) -> None:
@@ -97,6 +111,9 @@ class Simulation:
         model, data, sensors = self._model, self._data, self._data.sensordata
         for _ in range(count):
             self._drive()
+            if self.movers is not None and self._steps % MOVERS_EVERY == 0:
+                x, y, _ = data.xpos[self._base]
+                self.movers.apply(data, self.time_ns * 1e-9, (float(x), float(y)))
             step(model, data)
             # Sensor values belong to the state before the step.
             self._imu_sum[:3] += sensors[self._gyro : self._gyro + 3]
@@ -218,12 +235,15 @@ class Simulation:
         return bool((hull | sideways).any())
 
 
-def _compile(world: World, robot: RobotConfig) -> Any:
+def _compile(world: World, robot: RobotConfig, *, movers: bool) -> Any:
     mujoco = engine.mujoco()
     spec = read_spec(world.scene) if world.truth is not None else completed_spec(world.scene)
     try:
         for key in list(spec.keys):
             spec.delete(key)  # their size would no longer fit
+        if world.truth is not None and not movers:
+            for body in [b for b in spec.bodies if b.name.startswith(MOVER_PREFIX)]:
+                spec.delete(body)
         frame = spec.worldbody.add_frame()
         spec.attach(mujoco.MjSpec.from_string(mjcf_from_robot(robot)), frame=frame, prefix=PREFIX)
         spec.option.timestep = STEP_S
