@@ -18,11 +18,12 @@ from astra.sim.furniture.simplify import SIDES, seen_from_outside, simplified
 from astra.sim.furniture.solids import solids_of
 from astra.sim.furniture.sweethome import Source
 
-VERSION = 1
+VERSION = 2
 ACROSS = np.array([[0, 1, 0], [0, -1, 0], [-1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=np.float64)  # to the right in each photograph
 PICTURE_PX2 = 45_000
 MOST_PX_PER_M, LEAST_PX = 100.0, 3
 SWATCH_PX = 3
+DARKEST, BRIGHTEST = 26.0, 240.0  # nothing real is as black or as pure in colour as a material can be written
 CLEAR = (196.0, 210.0, 214.0)  # colour of glass
 OCCLUSION_RAYS, OCCLUSION_M = 12, 0.35
 
@@ -75,7 +76,7 @@ class _Detailed:
                 texel = picture[((1 - at[of, 1] % 1.0) * h).astype(int) % h, (at[of, 0] % 1.0 * w).astype(int) % w].astype(np.float64)
                 share = texel[:, 3:] / 255.0
                 out[of] = share * texel[:, :3] + (1 - share) * 0.6 * out[of]
-        return out
+        return DARKEST + (BRIGHTEST - DARKEST) / 255.0 * out
 
     def lit(self, points: FloatArray, face: IntArray, towards: FloatArray) -> FloatArray:
         """Light (K,) at points of faces seen by someone in the direction `towards` (3,) or (K, 3): by the normal, less in corners."""
@@ -185,7 +186,7 @@ def _picture(
     for triangle, colour, (y, x) in zip(hidden, swatches, corners[len(photographs) :]):
         picture[y - 1 : y + SWATCH_PX + 1, x - 1 : x + SWATCH_PX + 1] = colour
         uv[triangle] = np.array([[0.5, 2.5], [2.5, 2.5], [1.5, 0.5]]) + np.array([x, y])
-    return uv / [columns, rows], grained(picture, rng, px_per_m, 0.05)
+    return uv / [columns, rows], grained(picture, rng, px_per_m, 0.045)
 
 
 def _flat_colours(detailed: _Detailed, vertices: FloatArray, faces: IntArray) -> FloatArray:

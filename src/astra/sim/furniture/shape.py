@@ -67,10 +67,10 @@ def arrange(sizes: IntArray) -> tuple[tuple[int, int], IntArray]:
     return (y + shelf, width), corners
 
 
-def grained(picture: Float32Array, rng: np.random.Generator, px_per_m: float, strength: float = 0.07) -> UInt8Array:
+def grained(picture: Float32Array, rng: np.random.Generator, px_per_m: float, strength: float = 0.06) -> UInt8Array:
     """A picture (H, W, 3) with multi-scale shading, a drifting tint and specks, so that features are found on plain boards."""
     h, w = picture.shape[:2]
-    shade, tint = fractal(h, w, rng, max(4.0, 0.5 * px_per_m)), fractal(h, w, rng, max(8.0, px_per_m), 4.0)
+    shade, tint = fractal(h, w, rng, max(4.0, 0.2 * px_per_m)), fractal(h, w, rng, max(8.0, 0.5 * px_per_m), 4.0)
     specks = rng.random((h, w)) < 0.006
     shade[specks] += rng.choice([-3.0, 2.5], int(specks.sum()))
     gain = 1.0 + strength * shade[..., None] + 0.2 * strength * tint[..., None] * np.array([1.0, 0.0, -1.0], np.float32)

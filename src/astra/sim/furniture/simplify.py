@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from astra.core.errors import BadInputError
 from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.sim.furniture.rays import Rays, normals_of
 from astra.sim.furniture.sweethome import Source
 
-RAYS = 240  # along the longer side of each view
+RAYS = 160  # along the longer side of each view
+HALFWAY = 8
 FIRM, LOOSE = 3.0, 0.1  # weight of keeping open edges where they are
 BACK_SHARE = 0.12  # of the rays that meet a triangle must meet its back before it gets one
-GOOD = 0.03  # of the rays may go amiss before another way is tried
+GOOD = 0.04  # of the rays may go amiss before another way is tried
 WELD_M = 0.0005  # vertices nearer than this become one
 AWAY_M = 0.04  # a ray that ends so much further on the simple model went through a crack
 SIDES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float64)
@@ -31,16 +31,13 @@ def seen_from_outside(source: Source) -> Source:
 def simplified(source: Source, triangles: int) -> tuple[FloatArray, IntArray, float]:
     """Vertices and faces of the mesh of at most so many triangles that looks most like the source, in the same box, and how unlike it is."""
     turned, seen = _turned(source)
-    best, least = None, float("inf")
+    best, least = _clustered(turned.vertices, turned.faces, triangles), 1.0
     for faces, boundary in ((turned.faces[seen], FIRM), (turned.faces[seen], LOOSE), (turned.faces, FIRM)):
         made = _fitted(turned.vertices, faces, triangles, boundary)
-        amiss = unlike(source, *made) if len(made[1]) <= triangles else 1.0
-        if amiss < least:
+        if len(made[1]) <= triangles and (amiss := unlike(source, *made)) < least:
             best, least = made, amiss
         if least < GOOD:
             break
-    if best is None:
-        raise BadInputError(f"a model of {len(source.faces)} triangles cannot be made one of {triangles}")
     return *_stretched(*best, source), least
 
 
@@ -98,6 +95,7 @@ def _sights(vertices: FloatArray, faces: IntArray) -> tuple[IntArray, IntArray]:
 def _fitted(vertices: FloatArray, faces: IntArray, triangles: int, boundary: float) -> tuple[FloatArray, IntArray]:
     """A mesh of about so many triangles, those with two visible sides doubled."""
     target = triangles
+    vertices, faces = _decimated(vertices, faces, HALFWAY * triangles, boundary)  # the long way once, what is left as often as needed
     for _ in range(6):
         points, few = _decimated(vertices, faces, target, boundary)
         front, back = _sights(points, few)
@@ -108,6 +106,19 @@ def _fitted(vertices: FloatArray, faces: IntArray, triangles: int, boundary: flo
             break
         target = int(target * 0.95 * triangles / len(few))
     return points, few
+
+
+def _clustered(vertices: FloatArray, faces: IntArray, triangles: int) -> tuple[FloatArray, IntArray]:
+    """A rough mesh of at most so many triangles whatever the source is like: vertices that share a cell become one."""
+    import open3d as o3d
+
+    mesh = o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces.astype(np.int32)))
+    cell = 0.03
+    rough = mesh.simplify_vertex_clustering(cell)
+    while len(rough.triangles) > triangles:
+        cell *= 1.3
+        rough = mesh.simplify_vertex_clustering(cell)
+    return np.asarray(rough.vertices), np.asarray(rough.triangles).astype(np.int64)
 
 
 def _stretched(vertices: FloatArray, faces: IntArray, source: Source) -> tuple[FloatArray, IntArray]:

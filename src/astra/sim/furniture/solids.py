@@ -69,7 +69,7 @@ def _filled(taken: BoolArray) -> BoolArray:
     """The footprint with what it encloses."""
     from scipy import ndimage
 
-    filled: BoolArray = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(taken, 4), iterations=3))[4:-4, 4:-4] | taken
+    filled: BoolArray = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(taken, 2)))[2:-2, 2:-2] | taken
     return filled
 
 
