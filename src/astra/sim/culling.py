@@ -1,8 +1,9 @@
-"""What a camera cannot see need not be drawn: zones out of sight, and boxes outside the view's pyramid."""
+"""What a camera cannot see need not be drawn: rooms that no opening shows, and boxes outside the view's pyramid."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,34 @@ from astra.core.errors import BadInputError
 from astra.core.types import BoolArray, FloatArray
 from astra.sim import engine
 from astra.sim.meshes import CEILING_GROUP, VISUAL_GROUP, ZONE_PREFIX, ZONES_FILE
+from astra.sim.portals import Way, Wedge, glimpses
 
 AT_DOOR_M = 0.2  # a camera so near to a zone counts as inside: doorways lie between two
 HIDDEN_GROUP = 5  # MuJoCo geom group of what this view leaves out
+STEEP = 0.2  # a corner of the picture that hardly looks ahead: such a view has no wedge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Zones:
+    names: tuple[str, ...]
+    boxes: FloatArray  # (Z, 6)
+    sees: BoolArray  # (Z, Z)
+    ways: dict[str, tuple[Way, ...]]  # {} if not known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Glimpses:
+    """K parts of a view: `zones` (K,), and normals (3, K) pointing inwards from either border of their wedges; zeros for no border."""
+
+    zones: list[int]
+    left: FloatArray
+    right: FloatArray
 
 
 class Culling:
     """Decides for each drawn geom of a generated world whether a camera could see it, and hides the others by their group.
 
-    Geoms of the building stand still and belong to a zone; all others (people, carts) count as spheres that move.
+    Geoms of the building stand still and belong to a zone; those on mocap bodies (people, carts) count as spheres that move.
 
     Args:
         model: the compiled MjModel; its `geom_group` is changed by `hide` and restored by `show`.
@@ -29,16 +49,16 @@ class Culling:
     """
 
     def __init__(self, model: Any, data: Any, folder: Path) -> None:
-        self._model = model
-        self._zone_boxes, self._sees, names = _load_zones(folder / ZONES_FILE)
+        self._model, self._zones = model, _load_zones(folder / ZONES_FILE)
+        self._number = {name: k for k, name in enumerate(self._zones.names)}
         drawn = np.nonzero(np.isin(model.geom_group, (VISUAL_GROUP, CEILING_GROUP)))[0]
-        zone_of = np.array([names.get(_zone_name(model.geom(int(g)).name), -1) for g in drawn], dtype=np.int64)
+        zone_of = np.array([self._number.get(_zone_name(model.geom(int(g)).name), -1) for g in drawn], dtype=np.int64)
         still = (zone_of >= 0) & (model.geom_bodyid[drawn] == 0)
         moves = ~still & (model.body_mocapid[model.geom_bodyid[drawn]] >= 0)
         self._still, self._moving = drawn[still], drawn[moves]
-        self._zone = zone_of[still]
-        self._boxes = np.array([_world_box(model, data, int(g)) for g in self._still]).reshape(-1, 6)
-        self._centres, self._halves = (self._boxes[:, :3] + self._boxes[:, 3:]) / 2, (self._boxes[:, 3:] - self._boxes[:, :3]) / 2
+        self._in_zone = np.eye(len(self._zones.names), dtype=bool)[zone_of[still]]
+        boxes = np.array([_world_box(model, data, int(g)) for g in self._still]).reshape(-1, 6)
+        self._centres, self._halves = (boxes[:, :3] + boxes[:, 3:]) / 2, (boxes[:, 3:] - boxes[:, :3]) / 2
         self._radii = np.asarray(model.geom_rbound[self._moving], dtype=np.float64)
         self._group = model.geom_group.copy()
 
@@ -50,48 +70,60 @@ class Culling:
             rotation: (3, 3) world_from_camera; a MuJoCo camera looks along -z with +y up.
             half_tangents: tan of half the horizontal and half the vertical field of view.
         """
-        groups = self._model.geom_group
-        sides = _inward_normals(rotation, half_tangents)
-        zones = self._zones_in_sight(position)
-        seen = zones[self._zone] & _boxes_in_view(self._centres - position, self._halves, sides)
+        groups, sides = self._model.geom_group, _inward_normals(rotation, half_tangents)
+        parts = self._glimpses(position, _wedge(rotation, half_tangents))
+        offsets = self._centres - position
+        seen = _boxes_reach(offsets, self._halves, sides).all(axis=1)
+        shown = _boxes_reach(offsets, self._halves, parts.left) & _boxes_reach(offsets, self._halves, parts.right)
+        seen &= (shown & self._in_zone[:, parts.zones]).any(axis=1)
         groups[self._still] = np.where(seen, self._group[self._still], HIDDEN_GROUP)
         if len(self._moving):
-            at = data.geom_xpos[self._moving]
-            seen = (((at - position) @ sides.T) > -self._radii[:, None]).all(axis=1) & self._in_zones(at, zones)
-            groups[self._moving] = np.where(seen, self._group[self._moving], HIDDEN_GROUP)
+            groups[self._moving] = np.where(self._moving_seen(data, position, sides, parts), self._group[self._moving], HIDDEN_GROUP)
 
     def show(self) -> None:
         """Show everything again."""
         self._model.geom_group[:] = self._group
 
-    def _zones_in_sight(self, position: FloatArray) -> BoolArray:
-        """(Z,) zones seen from a camera's zone, or from any of several; all of them from outside of all."""
-        inside = _inside(self._zone_boxes, position[None], np.array([AT_DOOR_M]))[0]
-        seen: BoolArray = self._sees[inside].any(axis=0) if inside.any() else np.ones(len(inside), bool)
+    def _moving_seen(self, data: Any, position: FloatArray, sides: FloatArray, parts: _Glimpses) -> BoolArray:
+        """(N,) whether the spheres about what moves reach into the view, in one of the zones that it shows or outside of all."""
+        at, reach = data.geom_xpos[self._moving], -self._radii[:, None]
+        inside = _inside(self._zones.boxes, at, self._radii)
+        shown = ((at - position) @ parts.left >= reach) & ((at - position) @ parts.right >= reach) & inside[:, parts.zones]
+        seen: BoolArray = ((at - position) @ sides >= reach).all(axis=1) & (shown.any(axis=1) | ~inside.any(axis=1))
         return seen
 
-    def _in_zones(self, at: FloatArray, zones: BoolArray) -> BoolArray:
-        """(N,) whether spheres at (N, 3) reach into one of the `zones` (Z,), or into none at all."""
-        inside = _inside(self._zone_boxes, at, self._radii)
-        reached: BoolArray = inside[:, zones].any(axis=1) | ~inside.any(axis=1)
-        return reached
+    def _glimpses(self, position: FloatArray, wedge: Wedge | None) -> _Glimpses:
+        """The parts of a view; from outside of all zones, each zone is one."""
+        zones = self._zones
+        inside = _inside(zones.boxes, position[None], np.array([AT_DOOR_M]))[0]
+        if wedge is None or not zones.ways or not inside.any():
+            whole = np.nonzero(zones.sees[inside].any(axis=0) if inside.any() else np.ones(len(inside), bool))[0].tolist()
+            return _Glimpses(whole, np.zeros((3, len(whole))), np.zeros((3, len(whole))))
+        start = tuple(zones.names[k] for k in np.nonzero(inside)[0])
+        found = glimpses((float(position[0]), float(position[1])), wedge, start, zones.ways)
+        left = np.array([(g.wedge.left[1], -g.wedge.left[0], 0.0) for g in found]).T
+        right = np.array([(-g.wedge.right[1], g.wedge.right[0], 0.0) for g in found]).T
+        return _Glimpses([self._number[g.zone] for g in found], _unit(left), _unit(right))
 
 
-def _load_zones(path: Path) -> tuple[FloatArray, BoolArray, dict[str, int]]:
-    """Boxes (Z, 6), sees (Z, Z) and name → index.
+def _load_zones(path: Path) -> _Zones:
+    """Read zones.json.
 
     Raises:
-        BadInputError: the file is damaged.
+        BadInputError: it is damaged.
     """
     try:
         document = json.loads(path.read_text("utf-8"))
         names = {name: k for k, name in enumerate(document)}
         boxes = np.array([zone["box"] for zone in document.values()], dtype=np.float64).reshape(len(names), 6)
         sees = np.eye(len(names), dtype=bool)
+        ways: dict[str, tuple[Way, ...]] = {}
         for name, zone in document.items():
             sees[names[name], [names[other] for other in zone["sees"]]] = True
-        return boxes, sees, names
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if "ways" in zone:
+                ways[name] = tuple(Way(w["into"], tuple(w["left"]), tuple(w["right"])).wider() for w in zone["ways"])
+        return _Zones(tuple(names), boxes, sees, ways)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadInputError(f"{path}: {type(error).__name__} {error}") from error
 
 
@@ -114,17 +146,33 @@ def _world_box(model: Any, data: Any, geom: int) -> FloatArray:
 
 
 def _inward_normals(rotation: FloatArray, half_tangents: tuple[float, float]) -> FloatArray:
-    """Unit normals (5, 3) of left, right, lower, upper side and back of the view's pyramid, pointing inwards, world axes."""
+    """Unit normals (3, 5) of left, right, lower, upper side and back of the view's pyramid, pointing inwards, world axes."""
     x, y = half_tangents
-    sides = np.array([(1.0, 0.0, -x), (-1.0, 0.0, -x), (0.0, 1.0, -y), (0.0, -1.0, -y), (0.0, 0.0, -1.0)])
-    normals: FloatArray = (sides / np.linalg.norm(sides, axis=1, keepdims=True)) @ np.asarray(rotation).T
-    return normals
+    return np.asarray(rotation) @ _unit(np.array([(1.0, -1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, -1.0, 0.0), (-x, -x, -y, -y, -1.0)]))
 
 
-def _boxes_in_view(centres: FloatArray, halves: FloatArray, normals: FloatArray) -> BoolArray:
-    """(N,) whether boxes, relative to the camera, lie on the inner side of all planes with at least one corner."""
-    inside: BoolArray = (centres @ normals.T + halves @ np.abs(normals).T >= 0.0).all(axis=1)
-    return inside
+def _wedge(rotation: FloatArray, half_tangents: tuple[float, float]) -> Wedge | None:
+    """What the picture's corners span seen from above; None if one of them hardly looks ahead."""
+    x, y = half_tangents
+    corners = np.asarray(rotation) @ np.array([(-x, -x, x, x), (y, -y, y, -y), (-1.0, -1.0, -1.0, -1.0)])
+    ahead = -np.asarray(rotation)[:2, 2]
+    forward = ahead @ corners[:2]
+    if forward.min() < STEEP:
+        return None
+    sideways = (ahead[0] * corners[1] - ahead[1] * corners[0]) / forward
+    left, right = corners[:2, int(sideways.argmax())], corners[:2, int(sideways.argmin())]
+    return Wedge((float(left[0]), float(left[1])), (float(right[0]), float(right[1])))
+
+
+def _unit(columns: FloatArray) -> FloatArray:
+    """Columns (3, N) of length one."""
+    scaled: FloatArray = columns / np.maximum(np.sqrt((columns * columns).sum(axis=0)), 1e-12)
+    return scaled
+
+
+def _boxes_reach(centres: FloatArray, halves: FloatArray, normals: FloatArray) -> BoolArray:
+    """(N, K) whether boxes, relative to the camera, have a corner on the inner side of planes through it, normals (3, K)."""
+    return np.asarray(centres @ normals + halves @ np.abs(normals) >= 0.0)
 
 
 def _inside(boxes: FloatArray, points: FloatArray, margins: FloatArray) -> BoolArray:

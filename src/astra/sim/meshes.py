@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from astra.core.errors import BadInputError
 from astra.core.types import FloatArray, IntArray, UInt8Array
 from astra.sim.atlas import Place, fitting, pack
+from astra.sim.portals import Way
 
 VISUAL_GROUP, CEILING_GROUP, COLLISION_GROUP = 1, 2, 3  # MuJoCo geom groups; the ceiling is left out of overviews
 ZONE_PREFIX = "zone/"  # geoms are named zone/<zone>/<page>
@@ -51,6 +53,7 @@ class SceneBuilder:
     """Collects what is drawn and what is solid, then writes meshes, textures, zones and the MJCF text.
 
     `sees`: zone → zones seen from anywhere inside it; zones that are not named here see everything.
+    `ways`: zone → its openings into other zones; with them a view is cut opening by opening, without them by `sees` alone.
     `light`: zone → red, green and blue of its light, at most 1; white where nothing is said.
     """
 
@@ -59,6 +62,7 @@ class SceneBuilder:
         self._pieces: list[_Piece] = []
         self.solids: list[CollisionShape] = []
         self.sees: dict[str, tuple[str, ...]] = {}
+        self.ways: dict[str, tuple[Way, ...]] = {}
         self.light: dict[str, tuple[float, float, float]] = {}
 
     @property
@@ -70,6 +74,11 @@ class SceneBuilder:
     def zones(self) -> tuple[str, ...]:
         """Every zone in which something is drawn, in order of first use."""
         return tuple(dict.fromkeys(p.zone for p in self._pieces))
+
+    def extents(self) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
+        """Of every mesh and quad: its box x0, y0, x1, y1 (P, 4), its triangles (P,) and its zone."""
+        boxes = [(*p.vertices[:, :2].min(axis=0), *p.vertices[:, :2].max(axis=0)) for p in self._pieces]
+        return np.array(boxes).reshape(-1, 4), np.array([len(p.faces) for p in self._pieces], np.int64), tuple(p.zone for p in self._pieces)
 
     def patch(self, rgb: UInt8Array) -> int:
         """Register a picture (H, W, 3); returns its number."""
@@ -143,14 +152,16 @@ class SceneBuilder:
 
     def _write_zones(self, path: Path) -> None:
         names = [z for z in self.zones if z]
-        unknown = {z for pair in self.sees.items() for z in (pair[0], *pair[1])} - set(names)
-        if unknown:
-            raise BadInputError(f"`sees` names zones in which nothing is drawn: {', '.join(sorted(unknown))}")
-        zones = {}
+        named = {z for pair in self.sees.items() for z in (pair[0], *pair[1])} | set(self.ways) | {w.into for ways in self.ways.values() for w in ways}
+        if unknown := named - set(names):
+            raise BadInputError(f"`sees` or `ways` names zones in which nothing is drawn: {', '.join(sorted(unknown))}")
+        zones: dict[str, dict[str, Any]] = {}
         for zone in names:
             points = np.concatenate([p.vertices for p in self._pieces if p.zone == zone])
             seen = dict.fromkeys((zone, *self.sees.get(zone, names)))
             zones[zone] = {"box": [round(float(v), 4) for v in (*points.min(axis=0), *points.max(axis=0))], "sees": list(seen)}
+            if self.ways:
+                zones[zone]["ways"] = [{"into": w.into, "left": list(w.left), "right": list(w.right)} for w in self.ways.get(zone, ())]
         path.write_text(json.dumps(zones, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -1,0 +1,88 @@
+"""What can be seen through a chain of openings: the view's wedge is cut by one opening after the other. Seen from above, metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Point = tuple[float, float]
+DEEPEST = 10  # openings in a row
+BESIDE_M = 0.1  # openings count as wider by so much at both ends, for jambs and frames that belong to the room behind
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An opening of a zone: what lies behind it, and its ends on the left and on the right as one leaves."""
+
+    into: str
+    left: Point
+    right: Point
+
+    def wider(self, by_m: float = BESIDE_M) -> Way:
+        """The same with its ends moved outwards."""
+        dx, dy = self.left[0] - self.right[0], self.left[1] - self.right[1]
+        k = by_m / max((dx * dx + dy * dy) ** 0.5, 1e-9)
+        return Way(self.into, (self.left[0] + k * dx, self.left[1] + k * dy), (self.right[0] - k * dx, self.right[1] - k * dy))
+
+
+@dataclass(frozen=True, slots=True)
+class Wedge:
+    """Everything between two directions, less than half a turn apart."""
+
+    left: Point
+    right: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A zone and the wedge in which it is seen."""
+
+    zone: str
+    wedge: Wedge
+
+
+def glimpses(at: Point, wedge: Wedge, zones: tuple[str, ...], ways: dict[str, tuple[Way, ...]]) -> list[Glimpse]:
+    """Every zone in sight of a point in all of `zones`, each as often as there are ways to see it."""
+    found: list[Glimpse] = []
+    for zone in zones:
+        _look(at, Glimpse(zone, wedge), (zone,), ways, found)
+    return found
+
+
+def _look(at: Point, here: Glimpse, path: tuple[str, ...], ways: dict[str, tuple[Way, ...]], found: list[Glimpse]) -> None:
+    found.append(here)
+    if len(path) > DEEPEST:
+        return
+    for way in ways.get(here.zone, ()):
+        if way.into not in path:
+            narrowed = _through(at, here.wedge, way)
+            if narrowed is not None:
+                _look(at, Glimpse(way.into, narrowed), (*path, way.into), ways, found)
+
+
+def _through(at: Point, wedge: Wedge, way: Way) -> Wedge | None:
+    """The part of a wedge that passes an opening; None if none does."""
+    x, y = at
+    ax, ay, bx, by = way.left[0] - x, way.left[1] - y, way.right[0] - x, way.right[1] - y
+    if ax * by - ay * bx >= 0.0:  # seen from behind, or from a point on it
+        return None
+    (lx, ly), (rx, ry) = wedge.left, wedge.right
+    # Cut the opening where it leaves the wedge: its ends' offsets to the inner side of either border decide.
+    a_left, b_left = ax * ly - ay * lx, bx * ly - by * lx  # ≥ 0: right of the left border
+    if a_left < 0.0 and b_left < 0.0:
+        return None
+    if a_left < 0.0:
+        k = a_left / (a_left - b_left)
+        ax, ay = ax + k * (bx - ax), ay + k * (by - ay)
+    elif b_left < 0.0:
+        k = b_left / (b_left - a_left)
+        bx, by = bx + k * (ax - bx), by + k * (ay - by)
+    a_right, b_right = rx * ay - ry * ax, rx * by - ry * bx  # ≥ 0: left of the right border
+    if a_right < 0.0 and b_right < 0.0:
+        return None
+    if b_right < 0.0:
+        k = b_right / (b_right - a_right)
+        bx, by = bx + k * (ax - bx), by + k * (ay - by)
+    elif a_right < 0.0:
+        k = a_right / (a_right - b_right)
+        ax, ay = ax + k * (bx - ax), ay + k * (by - ay)
+    return Wedge((ax, ay), (bx, by))
