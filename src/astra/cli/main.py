@@ -21,6 +21,7 @@ COMMANDS = {
     "route": "a route over the graph",
     "odometry": "wheel and IMU odometry of a recorded drive",
     "drive": "inspect recorded drives and pack them for training",
+    "bench": "measure what things cost on this machine",
     "sim": "make worlds, record tours, run missions",
     "train": "train a stage of the model from packed samples",
     "up": "start the stack and supervise it (for machines without ros2 launch)",

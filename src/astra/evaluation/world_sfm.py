@@ -54,22 +54,14 @@ def walk(truth: WorldTruth, config: WalkConfig) -> FloatArray:
     x0, y0 = truth.origin_xy
     floor = Floor(truth.free, (x0, y0, x0 + columns * truth.resolution_m, y0 + rows * truth.resolution_m), truth.resolution_m)
     start = floor.flat(floor.cell((truth.tour_start.x, truth.tour_start.y)))
-    ends = [floor.flat(floor.cell((float(p[0]), float(p[1])))) for p in truth.tour]
-    _, before = floor.ways([start])
-    best, longest = np.zeros((0, 2)), 0.0
-    for end in dict.fromkeys(ends):
-        path = _path(floor, before[0], start, end)
-        length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
-        if longest < length <= config.longest_m:
-            best, longest = path, length
-    return _smooth(best, config.ease_m)
-
-
-def _path(floor: Floor, before: object, start: int, end: int) -> FloatArray:
-    cells = [end]
-    while cells[-1] != start and cells[-1] >= 0:
-        cells.append(int(before[cells[-1]]))  # type: ignore[index]
-    return np.array([floor.point(c) for c in cells[::-1] if c >= 0])
+    ends = list(dict.fromkeys(floor.flat(floor.cell((float(p[0]), float(p[1])))) for p in truth.tour))
+    cost = floor.costs([start, *ends])[0, 1:]
+    nowhere = np.zeros(floor.passable.size, bool)
+    for k in np.argsort(-np.where(np.isfinite(cost), cost, -1.0)):
+        path = np.array([floor.point(cell) for cell in floor.way(start, ends[int(k)], nowhere, float(cost[k]))])
+        if float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) <= config.longest_m:
+            return _smooth(path, config.ease_m)
+    raise BadInputError("the tour never leaves its start")
 
 
 def _smooth(path: FloatArray, ease_m: float) -> FloatArray:

@@ -1,0 +1,49 @@
+"""`astra bench PART`: measure what things cost on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+EXAMPLES = """examples:
+  astra bench sim --out bench/sim            worlds, rendering, closed loop, SfM (about half an hour)
+  astra bench sim --out bench/sim --quick    a tenth of it
+  astra bench sim --out bench/sim --ros      and the simulator as a ROS node in real time
+
+Writes results.json (a flat list of name, value, unit, n, ci95) and report.md. What an earlier run measured of the generated worlds is kept.
+"""
+PARTS = ("sim",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("part", nargs="?", choices=PARTS, default="sim", help="what to measure (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the report")
+    parser.add_argument("--worlds", type=int, help="how many worlds to generate (default: 200; 9 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="few worlds, few poses, no SfM")
+    parser.add_argument("--ros", action="store_true", help="also run the simulator's ROS node for 20 s")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print the report."""
+    from astra.evaluation.bench_report import write_report
+    from astra.evaluation.bench_sim import BenchSimConfig
+    from astra.evaluation.bench_sim import run as bench
+
+    config = BenchSimConfig(worlds=9, rendered=1, poses=15, driven_s=5.0, sfm=False) if args.quick else BenchSimConfig()
+    if args.worlds is not None:
+        from dataclasses import replace
+
+        config = replace(config, worlds=args.worlds)
+    results = bench(config, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
+    if args.ros:
+        from astra.ros.bench_sim import through_ros
+
+        results += through_ros()
+        write_report(results, args.out, "Worlds", "CPU milliseconds of one process; `astra bench sim --ros`.")
+    print((args.out / "report.md").read_text(encoding="utf-8"))
+    return 0
