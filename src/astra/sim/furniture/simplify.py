@@ -53,11 +53,13 @@ def _turned(source: Source) -> tuple[Source, BoolArray]:
 def unlike(source: Source, vertices: FloatArray, faces: IntArray) -> float:
     """Share of the rays that meet the source from outside and pass the mesh, or meet its unlit back, or end far from there."""
     detailed, simple, normals = Rays(source.vertices, source.faces), Rays(vertices, faces), normals_of(vertices, faces)
+    _, which, count = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
+    doubled = count[which.reshape(-1)] > 1
     wrong, every = 0, 0
     for side, starts in _views(source.vertices, source.faces):
         a, b = detailed.cast(starts, -side), simple.cast(starts, -side)
         back = np.zeros(len(starts), dtype=bool)
-        back[b.met] = normals[b.face[b.met]] @ side <= 0
+        back[b.met] = (normals[b.face[b.met]] @ side <= 0) & ~doubled[b.face[b.met]]
         with np.errstate(invalid="ignore"):
             wrong += int((a.met & (~b.met | back | (b.distance_m - a.distance_m > AWAY_M))).sum())
         every += int(a.met.sum())
