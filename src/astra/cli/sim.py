@@ -14,6 +14,7 @@ EXAMPLES = """examples:
 COMMANDS = {
     "world": ("sim_world", "generate a home, an office or a warehouse"),
     "record": ("sim_record", "drive the tour of a world and record it (rosbag2, MCAP)"),
+    "view": ("sim_view", "look at a world: from above with labels, and through the cameras"),
     "export": ("sim_export", "write a world and the robot for Gazebo (SDF 1.9)"),
     "run": ("sim_run", "run one mission through the real ROS graph and judge it"),
 }

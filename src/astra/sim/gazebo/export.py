@@ -23,12 +23,13 @@ from astra.sim.simulation import STEP_S
 from astra.sim.urdf import urdf_from_robot
 from astra.sim.world import World
 
+ATTRIBUTION = "ATTRIBUTION.txt"  # of the furniture's meshes; goes where they go
 START_Z_M = 0.001  # the robot is let down, as in our own simulator
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: meshes and textures in files, visuals, collisions, and the scene's moving bodies that were left out."""
+    """What was written: meshes and textures in files, visuals, collisions, and the movers that were left out."""
 
     meshes: int
     textures: int
@@ -88,8 +89,11 @@ def _write_building(world: World, name: str, folder: Path) -> Exported:
             shapes.collision(link, int(geom), pose)
     write(document, folder / "model.sdf")
     write_config(folder, name, f"The world {world.name}, made by astra_nav.")
+    attribution = world.scene.parent / ATTRIBUTION
+    if attribution.is_file():
+        shutil.copy(attribution, folder / ATTRIBUTION)
     pictures = list(folder.rglob("*.png"))
-    moving = len(set(model.body_rootid[model.geom_bodyid[~still]].tolist()))
+    moving = len({model.body(b).name.rpartition("/")[0] or b for b in model.body_rootid[model.geom_bodyid[~still]].tolist()})
     return Exported(len(list(folder.rglob("*.obj"))), len(pictures), len(link.findall("visual")), len(link.findall("collision")), moving)
 
 
