@@ -27,7 +27,7 @@ def office() -> Place:
     folder = cache_dir() / "demo" / recipe_of_sources()
     place = Place(folder / "office", folder / "tour", folder / "map")
     if not place.world.exists():
-        assert main(["sim", "world", "--kind", "office", "--seed", "0", "--out", str(place.world)]) == 0
+        assert main(["sim", "world", "--kind", "demo", "--seed", "0", "--out", str(place.world)]) == 0
     if not place.tour.exists():
         assert main(["sim", "record", str(place.world), "--out", str(place.tour), "--no-truth"]) == 0
     if not place.map.exists():

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     world, tour, topomap = folder / "office", folder / "tour", folder / "map"
     began = time.monotonic()
     if not world.exists():
-        _step("build the office", ["sim", "world", "--kind", "office", "--seed", str(WORLD_SEED), "--out", str(world)])
+        _step("build the office", ["sim", "world", "--kind", "demo", "--seed", str(WORLD_SEED), "--out", str(world)])
     if not topomap.exists():
         if not tour.exists():
             _step("drive a tour through it", ["sim", "record", str(world), "--out", str(tour), "--no-truth"])

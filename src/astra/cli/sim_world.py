@@ -20,7 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--kind", choices=["home", "office", "warehouse"], default="office", help="what to build (default: %(default)s)")
+    kinds = ["home", "office", "warehouse", "demo"]
+    parser.add_argument("--kind", choices=kinds, default="office", help="what to build (default: %(default)s); demo: the office of `astra demo`")
     parser.add_argument("--seed", type=int, default=0, help="of everything: plan, furniture, colours, people, sentences (default: 0)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not exist or be empty")
     parser.add_argument("--clutter", type=float, default=1.0, help="how densely rooms are furnished (default: %(default)s)")
@@ -34,12 +35,16 @@ def run(args: argparse.Namespace) -> int:
     """Generate a world."""
     import json
 
+    from astra.sim.world import build_office
     from astra.sim.worlds.build import generate
     from astra.sim.worlds.plan import split_from_seed
 
     if not 0.0 <= args.clutter <= 5.0:
         raise BadInputError(f"--clutter {args.clutter} is not between 0 and 5")
-    truth = generate(args.kind, args.seed, args.out, clutter=args.clutter, plain=args.plain).truth
+    if args.kind == "demo":
+        truth = build_office(args.out, args.seed).truth
+    else:
+        truth = generate(args.kind, args.seed, args.out, clutter=args.clutter, plain=args.plain).truth
     assert truth is not None
     if args.overview is not None:
         _overview(args.out, args.overview)
