@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["sdf"], default="sdf", help="SDF 1.9 for Gazebo Harmonic (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must not exist or be empty")
     parser.add_argument("--robot", type=Path, help="robot YAML (default: the built-in differential drive)")
-    parser.add_argument("--start", metavar="X,Y,YAW", help="where the robot stands [m, rad], or 'random' (default: the start of the world's tour); --start=-1,0,0 where X is negative")
+    parser.add_argument("--start", metavar="X,Y,YAW", help="where the robot stands [m, rad], or 'random' (default: the tour's start); --start=-1,0,0 works too")
     parser.add_argument("--seed", type=int, default=0, help="of a random start (default: 0)")
     parser.set_defaults(run=run)
 

@@ -11,6 +11,9 @@ import pytest
 from gazebo_hall import START, WALL_X_M, Export
 
 from astra.core.types import FloatArray
+from astra.sim.gazebo import export_sdf
+from astra.sim.robot import RobotConfig
+from astra.sim.world import World
 
 SOURCE = Path(__file__).parents[4] / "tools" / "gazebo_check"
 NEEDED = (
@@ -78,3 +81,12 @@ def test_a_wall_stops_the_robot(program: Path, export: Export) -> None:
     rows = drive(program, export, 5.0, 5.0, 15.0)
     assert rows[-1, 1] == pytest.approx(WALL_X_M - export.robot.radius_m, abs=0.03)
     assert abs(rows[-1, 1] - rows[-20, 1]) < 0.02
+
+
+def test_a_whole_office_can_be_driven_in(program: Path, office: World, tmp_path: Path) -> None:
+    robot = RobotConfig()
+    export = Export(office, tmp_path / "office", export_sdf(office, robot, tmp_path / "office"), robot)
+    rows = drive(program, export, 2.5, 2.5, 4.0)
+    rolling = rows[rows[:, 0] >= SETTLED_S]
+    assert np.hypot(*(rolling[-1, 1:3] - rolling[0, 1:3])) == pytest.approx(2.5 * robot.wheels.radius_m * 3.5, rel=0.02)
+    assert rolling[-1, 3] == pytest.approx(0.0, abs=0.001)
