@@ -18,7 +18,7 @@ from astra.sim.furniture.simplify import SIDES, seen_from_outside, simplified
 from astra.sim.furniture.solids import solids_of
 from astra.sim.furniture.sweethome import Source
 
-VERSION = 3
+VERSION = 4
 ACROSS = np.array([[0, 1, 0], [0, -1, 0], [-1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], dtype=np.float64)  # to the right in each photograph
 PICTURE_PX2 = 45_000
 MOST_PX_PER_M, LEAST_PX = 100.0, 3

@@ -12,6 +12,7 @@ from astra.sim.furniture.sweethome import Source
 
 RAYS = 160  # along the longer side of each view
 HALFWAY = 8
+SHARES = (0.2, 0.35, 0.6, 1.0)  # of the triangles allowed, tried one after the other
 FIRM, LOOSE = 3.0, 0.1  # weight of keeping open edges where they are
 BACK_SHARE = 0.12  # of the rays that meet a triangle must meet its back before it gets one
 GOOD = 0.04  # of the rays may go amiss before another way is tried
@@ -29,11 +30,19 @@ def seen_from_outside(source: Source) -> Source:
 
 
 def simplified(source: Source, triangles: int) -> tuple[FloatArray, IntArray, float]:
-    """Vertices and faces of the mesh of at most so many triangles that looks most like the source, in the same box, and how unlike it is."""
+    """The mesh that looks like the source with the fewest triangles, or the one that looks most like it if it takes more than allowed.
+
+    Args:
+        source: what it shall look like.
+        triangles: most that it may have.
+
+    Returns:
+        vertices and faces, in the source's box, and the share of what one sees that is unlike the source.
+    """
     turned, seen = _turned(source)
     best, least = _clustered(turned.vertices, turned.faces, triangles), 1.0
-    for faces, boundary in ((turned.faces[seen], FIRM), (turned.faces[seen], LOOSE), (turned.faces, FIRM)):
-        made = _fitted(turned.vertices, faces, triangles, boundary)
+    for faces, boundary, share in [(turned.faces[seen], FIRM, share) for share in SHARES] + [(turned.faces[seen], LOOSE, 1.0), (turned.faces, FIRM, 1.0)]:
+        made = _fitted(turned.vertices, faces, int(share * triangles), boundary)
         if len(made[1]) <= triangles and (amiss := unlike(source, *made)) < least:
             best, least = made, amiss
         if least < GOOD:

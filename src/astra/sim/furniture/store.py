@@ -16,7 +16,7 @@ from astra.sim.furniture.shape import Shape, Solid
 from astra.sim.furniture.sweethome import Entry
 
 LARGE_M3 = 0.35  # of the box around a model, from which it may have more triangles
-TRIANGLES = (240, 440)  # small, large
+TRIANGLES = (220, 400)  # small, large
 
 log = logging.getLogger(__name__)
 
