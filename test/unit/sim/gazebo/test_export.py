@@ -7,7 +7,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
-import mujoco
 import numpy as np
 import pytest
 import sdf_check
@@ -18,6 +17,7 @@ from astra.core.errors import BadInputError
 from astra.core.paths import share_dir
 from astra.core.types import FloatArray
 from astra.geometry import BODY_FROM_OPTICAL, Pose3
+from astra.sim import engine
 from astra.sim.gazebo import export_sdf
 from astra.sim.robot import RobotConfig, mjcf_from_robot
 from astra.sim.urdf import sensor_frames
@@ -127,6 +127,7 @@ def test_solids_keep_their_place_size_and_friction_and_movers_stay_out(export: E
 
 
 def test_the_robot_weighs_and_grips_what_it_does_in_mujoco(export: Export) -> None:
+    mujoco = engine.mujoco()
     model = mujoco.MjModel.from_xml_string(mjcf_from_robot(export.robot))
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
