@@ -33,15 +33,17 @@ def fractal(height: int, width: int, rng: np.random.Generator, coarsest_px: floa
     return np.asarray(cv2.resize(out, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def surface(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, marks_per_m2: float = 30.0) -> UInt8Array:
-    """Plaster, carpet or board of one colour: multi-scale shading, stains, scuffs and specks; (H, W, 3) RGB."""
+def surface(
+    width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, marks_per_m2: float = 30.0, clouds: float = 0.11
+) -> UInt8Array:
+    """Plaster, carpet or board of one colour: multi-scale shading of strength `clouds`, stains, scuffs and specks; (H, W, 3) RGB."""
     import cv2
 
     h, w = max(4, round(height_m * px_per_m)), max(4, round(width_m * px_per_m))
     shade = fractal(h, w, rng, px_per_m * 0.8)
     tint = fractal(h, w, rng, px_per_m * 1.5, px_per_m * 0.1)
     channels = [
-        cv2.addWeighted(shade, 0.11 * base, tint, lean * base, base, dtype=cv2.CV_8U)  # rounds and saturates
+        cv2.addWeighted(shade, clouds * base, tint, lean * base, base, dtype=cv2.CV_8U)  # rounds and saturates
         for base, lean in zip(colour, (0.03, 0.0, -0.03))
     ]
     image = np.asarray(cv2.merge(channels), dtype=np.uint8)
@@ -59,9 +61,9 @@ def lit(image: UInt8Array, gain: Float32Array) -> UInt8Array:
     return np.asarray(cv2.multiply(image, field, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def planks(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float) -> UInt8Array:
+def planks(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, marks_per_m2: float = 12.0) -> UInt8Array:
     """A floor of boards of uneven length and tone, with grain and scuffs; (H, W, 3) RGB."""
-    image = surface(width_m, height_m, colour, rng, px_per_m, 12.0)
+    image = surface(width_m, height_m, colour, rng, px_per_m, marks_per_m2)
     h, w = image.shape[:2]
     gain = np.ones((h, w), np.float32)
     board = max(3, round(0.16 * px_per_m))
@@ -76,9 +78,11 @@ def planks(width_m: float, height_m: float, colour: Colour, rng: np.random.Gener
     return lit(image, gain)
 
 
-def tiles(width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, tile_m: float = 0.6) -> UInt8Array:
+def tiles(
+    width_m: float, height_m: float, colour: Colour, rng: np.random.Generator, px_per_m: float, tile_m: float = 0.6, marks_per_m2: float = 18.0
+) -> UInt8Array:
     """Ceiling or floor tiles: the joints are regular, the face of each tile is its own; (H, W, 3) RGB."""
-    image = surface(width_m, height_m, colour, rng, px_per_m, 18.0)
+    image = surface(width_m, height_m, colour, rng, px_per_m, marks_per_m2)
     h, w = image.shape[:2]
     step = tile_m * px_per_m
     rows, columns = int(h / step) + 1, int(w / step) + 1
@@ -116,6 +120,24 @@ def poster(width_m: float, height_m: float, rng: np.random.Generator, px_per_m: 
     frame = max(2, round(0.02 * px_per_m))
     cv2.rectangle(image, (0, 0), (w - 1, h - 1), tuple(int(v) for v in rng.integers(0, 90, 3)), frame)
     return np.asarray(image, dtype=np.uint8)
+
+
+def colour_name(colour: Colour) -> str:
+    """The everyday name of a colour, RGB of 0..255."""
+    import colorsys
+
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(v / 255.0 for v in colour))
+    if lightness > 0.85:
+        return "white"
+    if lightness < 0.16:
+        return "black"
+    if saturation < 0.14:
+        return "grey"
+    degrees = hue * 360.0
+    if 10.0 <= degrees < 50.0 and (lightness < 0.45 or saturation < 0.5):
+        return "brown"
+    names = ((15.0, "red"), (45.0, "orange"), (70.0, "yellow"), (165.0, "green"), (200.0, "turquoise"), (255.0, "blue"), (290.0, "purple"), (340.0, "pink"))
+    return next((name for limit, name in names if degrees < limit), "red")
 
 
 def sign_width_m(text: str, letter_m: float) -> float:

@@ -42,7 +42,7 @@ class RoomLight:
             distance2 = (to**2).sum(axis=-1)
             facing = np.clip(to @ np.array(normal), 0.0, None) / np.sqrt(distance2 + 1e-9)
             total += self.power * (0.25 + 0.75 * facing) / (distance2 + 1.0)
-        return np.clip(total, *RANGE).astype(np.float32)
+        return np.asarray(np.clip(total, *RANGE), dtype=np.float32)
 
 
 def light_room(room: Room, height_m: float, mood: FloatArray, rng: np.random.Generator, spacing_m: float, size: tuple[float, float]) -> RoomLight:

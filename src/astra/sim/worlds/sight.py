@@ -6,6 +6,7 @@ portal's left end on its left and every right end on its right (a stabbing line)
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,17 @@ RACK_M, BESIDE_M = 1.8, 0.15  # racks this high hide what is low behind them; th
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """A way from a room into a neighbour: crossed along `ahead`, with its ends on the left and on the right."""
+    """A way from a room into a neighbour: crossed along `ahead`, with its ends on the left and on the right.
+
+    `shut`: racks stand along it, which belong to either room: one sees them, but not past them.
+    """
 
     into: str
     left: Point
     right: Point
     ahead: Point
+    sill_m: float = 0.0  # over racks: what can be seen is what shows above this height
+    shut: bool = False
 
 
 def portals(plan: Plan) -> dict[str, tuple[Portal, ...]]:
@@ -50,9 +56,10 @@ def _look(room: str, crossed: tuple[Portal, ...], path: tuple[str, ...], ways: d
     if len(crossed) == DEEPEST:
         return
     for portal in ways[room]:
-        if portal.into not in path and _stabbed(line := (*crossed, portal)):
+        if portal.into not in path and portal.sill_m == 0.0 and _stabbed(line := (*crossed, portal)):
             seen.add(portal.into)
-            _look(portal.into, line, (*path, portal.into), ways, seen)
+            if not portal.shut:
+                _look(portal.into, line, (*path, portal.into), ways, seen)
 
 
 def _stabbed(line: tuple[Portal, ...]) -> bool:
@@ -86,12 +93,15 @@ def _between(room: Room, other: Room, plan: Plan) -> list[Portal]:
                 continue
             low, high = max(room.box[across], other.box[across]), min(room.box[across + 2], other.box[across + 2])
             at = room.box[side]
-            for start, end in _gaps(low, high, [*_blocked(plan.walls, axis, at), *_shelved(plan.pieces, axis, at)]):
+            walls = _blocked(plan.walls, axis, at)
+            clear = _gaps(low, high, [*walls, *_shelved(plan.pieces, axis, at)])
+            shelved = _gaps(low, high, [*walls, *clear])
+            for (start, end), shut in itertools.chain(zip(clear, itertools.repeat(False)), zip(shelved, itertools.repeat(True))):
                 ahead = (sign, 0.0) if axis == 0 else (0.0, sign)
                 ends = [(at, v) if axis == 0 else (v, at) for v in (start, end)]
                 # The left of +x is +y, the left of +y is -x.
                 left, right = (ends[1], ends[0]) if (axis == 0) == (sign > 0) else (ends[0], ends[1])
-                found.append(Portal(other.name, left, right, ahead))
+                found.append(Portal(other.name, left, right, ahead, shut))
     return found
 
 
@@ -111,8 +121,8 @@ def _blocked(walls: tuple[Wall, ...], axis: int, at: float) -> list[tuple[float,
     return stretches
 
 
-def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[float, float]]:
-    """The stretches of a line across `axis` along which racks with closed backs stand."""
+def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[float, float, float]]:
+    """The stretches of a line across `axis` along which racks with closed backs stand, and the lowest rack's height on each."""
     stretches = []
     for piece in pieces:
         depth, width, height = piece.model.size_m
@@ -120,8 +130,14 @@ def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[floa
         facing = 0 if quarter % 2 == 0 else 1  # the axis along which its front looks
         centre = (piece.x, piece.y)
         if piece.model.category == "rack" and height >= RACK_M and facing == axis and abs(centre[axis] - at) < depth / 2 + BESIDE_M:
-            stretches.append((centre[1 - axis] - width / 2 - BESIDE_M, centre[1 - axis] + width / 2 + BESIDE_M))
-    return stretches
+            stretches.append((centre[1 - axis] - width / 2 - BESIDE_M, centre[1 - axis] + width / 2 + BESIDE_M, height))
+    merged: list[tuple[float, float, float]] = []
+    for start, end, height in sorted(stretches):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]), min(height, merged[-1][2]))
+        else:
+            merged.append((start, end, height))
+    return merged
 
 
 def _gaps(low: float, high: float, blocked: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ EASY_M = 0.55  # clearance beyond which a way costs no more
 LETTERS = 9.0  # a sign is read from up to so many heights of its letters
 CAMERA_M, HALF_VIEW_RAD = 0.9, math.radians(34.0)  # height of the cameras and half their vertical view
 SIDE_RAD = math.radians(40.0)  # off a sign's normal
+FINE_M, BEFORE_M = 0.05, 0.15  # cells of the sight; sight ends just before the board
+AGAIN, NEW_FLOOR = 1.6, 0.5  # driving twice over the same floor costs more; a way back is worth it if so much of it is new
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,55 +67,92 @@ class Floor:
 
     def flat(self, cell: tuple[int, int]) -> int:
         """The flat index of (row, column)."""
-        return cell[0] * self.passable.shape[1] + cell[1]
+        return int(cell[0] * self.passable.shape[1] + cell[1])
 
     def points(self) -> FloatArray:
         """The middles (Y, X, 2) of all cells."""
         y, x = np.meshgrid(*((np.arange(n) + 0.5) * COARSE_M + o for n, o in zip(self.passable.shape, self.origin[::-1])), indexing="ij")
         return np.stack([x, y], axis=-1)
 
-    def ways(self, cells: list[int]) -> tuple[FloatArray, IntArray]:
-        """Costs (K, K) between cells, and for each the predecessor of every cell of the floor (K, N)."""
+    def costs(self, cells: list[int]) -> FloatArray:
+        """Costs (K, K) of the ways between cells, infinite where there is none."""
         from scipy.sparse.csgraph import dijkstra
 
-        cost, before = dijkstra(self._graph, directed=False, indices=cells, return_predecessors=True)
-        return np.asarray(cost[:, cells]), before.astype(np.int64)
+        return np.asarray(dijkstra(self._graph, directed=False, indices=cells)[:, cells], dtype=np.float64)
+
+    def from_all(self, cells: list[int]) -> FloatArray:
+        """Cost (N,) of the way from the nearest of some cells to every cell."""
+        from scipy.sparse.csgraph import dijkstra
+
+        return np.asarray(dijkstra(self._graph, directed=False, indices=list(dict.fromkeys(cells)), min_only=True), dtype=np.float64)
+
+    def way(self, start: int, end: int, used: BoolArray, cost: float) -> list[int]:
+        """The cheapest way between two cells if `used` (N,) ones cost more; `cost` is that of the way if none were."""
+        from scipy.sparse.csgraph import dijkstra
+
+        graph = self._graph.copy()
+        graph.data *= 1.0 + (AGAIN - 1.0) * used[graph.indices]
+        _, before = dijkstra(graph, directed=False, indices=start, return_predecessors=True, limit=AGAIN * cost + 1.0)
+        cells = [end]
+        while cells[-1] != start:
+            cells.append(int(before[cells[-1]]))
+        return cells[::-1]
+
+    def beside(self, cells: list[int]) -> IntArray:
+        """Cells and their neighbours up to 30 cm away, flat."""
+        rows, columns = np.divmod(np.array(cells), self.passable.shape[1])
+        steps = np.arange(-3, 4)
+        r = np.clip(rows[:, None, None] + steps[:, None], 0, self.passable.shape[0] - 1)
+        c = np.clip(columns[:, None, None] + steps[None, :], 0, self.passable.shape[1] - 1)
+        return np.unique(r * self.passable.shape[1] + c)
 
 
-def plan_tour(plan: Plan, free: BoolArray, start: Point | None = None) -> Tour:
-    """A tour that begins where one enters, visits the middle of every goal room and passes all signs legibly, in a short order.
+def plan_tour(plan: Plan, free: BoolArray, sight: BoolArray, start: Point | None = None) -> Tour:
+    """A tour that begins where one enters, visits every room and passes all signs legibly, in a short order.
 
     Args:
         plan: the building.
-        free: (Y, X) of 5 cm cells over the plan's outline.
+        free: (Y, X) of 5 cm cells over the plan's outline, on which one may drive.
+        sight: (Y, X) likewise, over which one sees a sign.
         start: where to begin; default: the entrance, exit, reception or corridor.
     """
     floor = Floor(free, plan.outline)
     home = _start_cell(plan, floor, start)
-    here = floor.part[divmod(home, floor.passable.shape[1])]
-    reached = floor.part == here
-    stops, missed = [home], []
+    reached = floor.part == floor.part[divmod(home, floor.passable.shape[1])]
+    legible = {k: mask for k, s in enumerate(plan.signs) if (mask := legible_from(floor, reached, sight, plan.outline, s)).any()}
+    missed = [sign.text for k, sign in enumerate(plan.signs) if k not in legible]
+    stops = [home]
+    worth = np.minimum(sum((mask.astype(np.float64) for mask in legible.values()), np.zeros(reached.shape)), 2.0)
     for room in plan.rooms:
-        if room.is_goal or room.category in ("hallway", "corridor", "main_aisle", "aisle"):
-            cell = _middle(floor, reached, room.box)
-            stops, missed = ([*stops, cell], missed) if cell is not None else (stops, [*missed, room.name])
-    taken = [floor.point(stop) for stop in stops]
-    for sign in plan.signs:
-        cell = _reading_place(floor, reached, free, plan.outline, sign, taken)
-        if cell is None:
-            missed.append(sign.text)
-        else:
+        cell = _middle(floor, reached, room.box, worth)
+        if cell is not None:
             stops.append(cell)
-            taken.append(floor.point(cell))
-    stops = list(dict.fromkeys(stops))
-    cost, before = floor.ways(stops)
-    order = _short_order(cost)
-    cells: list[int] = []
-    for a, b in itertools.pairwise(order):
-        cells += _way(before[a], stops[a], stops[b])
-    path = _eased(np.array([floor.point(c) for c in cells] or [floor.point(home)]), floor)
+        elif room.is_goal:
+            missed.append(room.name)
+    way = _round_trip(floor, stops)
+    extra = _unread(floor, way, legible)
+    if extra:
+        way = _round_trip(floor, [*stops, *extra])
+    path = _eased(np.array([floor.point(c) for c in way]), floor)
     ahead = path[min(8, len(path) - 1)] - path[0]
     return Tour(path, Pose2(float(path[0, 0]), float(path[0, 1]), math.atan2(ahead[1], ahead[0])), tuple(missed))
+
+
+def legible_from(floor: Floor, reached: BoolArray, sight: BoolArray, outline: Box, sign: SignPlace) -> BoolArray:
+    """The reached cells (Y, X) from which a camera at `CAMERA_M` can read a sign: near enough, not too oblique, nothing between."""
+    nearest = max((abs(sign.z_m - CAMERA_M) + 0.95 * sign.letter_m) / math.tan(HALF_VIEW_RAD), 0.5)
+    offset = floor.points() - np.array(sign.at)
+    ahead = offset @ np.array(sign.facing)
+    distance = np.linalg.norm(offset, axis=-1)
+    mask: BoolArray = reached & (ahead > nearest) & (distance < LETTERS * sign.letter_m) & (ahead > math.cos(SIDE_RAD) * distance)
+    rows, columns = np.nonzero(mask)
+    eyes, target = floor.points()[rows, columns], np.array(sign.at) + BEFORE_M * np.array(sign.facing)
+    steps = np.linspace(0.0, 1.0, math.ceil(LETTERS * sign.letter_m / (FINE_M / 2)))
+    points = eyes[:, None] + steps[None, :, None] * (target - eyes)[:, None]
+    x, y = (np.floor((points - np.array(outline[:2])) / FINE_M).astype(int)[..., k] for k in (0, 1))
+    inside = (y >= 0) & (y < sight.shape[0]) & (x >= 0) & (x < sight.shape[1])
+    mask[rows, columns] = (inside & sight[np.clip(y, 0, sight.shape[0] - 1), np.clip(x, 0, sight.shape[1] - 1)]).all(axis=1)
+    return mask
 
 
 def _start_cell(plan: Plan, floor: Floor, start: Point | None) -> int:
@@ -126,8 +166,8 @@ def _start_cell(plan: Plan, floor: Floor, start: Point | None) -> int:
     return int(np.argmax(floor.clearance))
 
 
-def _middle(floor: Floor, reached: BoolArray, box: Box) -> int | None:
-    """The cell of a box with the most room around it, near its middle where there is a choice."""
+def _middle(floor: Floor, reached: BoolArray, box: Box, worth: FloatArray | None = None) -> int | None:
+    """The cell of a box with the most room around it, near its middle and of great `worth` where there is a choice."""
     low, high = floor.cell((box[0] + 0.05, box[1] + 0.05)), floor.cell((box[2] - 0.05, box[3] - 0.05))
     window = slice(low[0], high[0] + 1), slice(low[1], high[1] + 1)
     inside = reached[window]
@@ -135,35 +175,39 @@ def _middle(floor: Floor, reached: BoolArray, box: Box) -> int | None:
         return None
     rows, columns = np.indices(inside.shape)
     off = np.hypot(rows - inside.shape[0] / 2, columns - inside.shape[1] / 2) * COARSE_M
-    score = np.where(inside, np.minimum(floor.clearance[window], 0.8) - 0.08 * off, -np.inf)
-    row, column = divmod(int(np.argmax(score)), inside.shape[1])
+    score = np.minimum(floor.clearance[window], 0.8) - 0.08 * off + (0.0 if worth is None else 0.3 * worth[window])
+    row, column = divmod(int(np.argmax(np.where(inside, score, -np.inf))), inside.shape[1])
     return floor.flat((low[0] + row, low[1] + column))
 
 
-def _reading_place(floor: Floor, reached: BoolArray, free: BoolArray, outline: Box, sign: SignPlace, taken: list[Point]) -> int | None:
-    """A cell from which a sign can be read, one already on the way if there is one."""
-    nearest = max((abs(sign.z_m - CAMERA_M) + sign.letter_m) / math.tan(HALF_VIEW_RAD), 0.5)
-    farthest = LETTERS * sign.letter_m
-    offset = floor.points() - np.array(sign.at)
-    ahead = offset @ np.array(sign.facing)
-    distance = np.linalg.norm(offset, axis=-1)
-    legible = reached & (ahead > nearest) & (distance < farthest) & (ahead > np.cos(SIDE_RAD) * distance)
-    order = np.argsort(np.where(legible, np.abs(distance - 0.75 * farthest) - 0.5 * np.minimum(floor.clearance, 0.6), np.inf), axis=None, kind="stable")
-    candidates = [int(c) for c in order[: int(legible.sum())]]
-    for point in taken:
-        cell = floor.flat(floor.cell(point))
-        if cell in candidates and _clear(free, outline, point, sign):
-            return cell
-    return next((c for c in candidates[:200] if _clear(free, outline, floor.point(c), sign)), None)
+def _unread(floor: Floor, way: list[int], legible: dict[int, BoolArray]) -> list[int]:
+    """Cells near the way, from each of which a sign can be read that cannot be read on the way itself."""
+    driven = np.zeros(floor.passable.size, bool)
+    driven[way] = True
+    detour = floor.from_all(way)
+    easy = 2.0 * np.minimum(floor.clearance.ravel(), 0.5)
+    extra: list[int] = []
+    for mask in legible.values():
+        flat = mask.ravel()
+        if not (flat & driven).any():
+            extra.append(int(np.argmin(np.where(flat, detour - easy, np.inf))))
+            driven[extra[-1]] = True
+    return extra
 
 
-def _clear(free: BoolArray, outline: Box, eye: Point, sign: SignPlace, resolution_m: float = 0.05) -> bool:
-    """Whether nothing as high as the mast stands between an eye and a spot just before a sign."""
-    target = np.array(sign.at) + 0.15 * np.array(sign.facing)
-    points = np.linspace(eye, target, max(2, math.ceil(math.dist(eye, target) / (resolution_m / 2))))
-    columns, rows = (np.floor((points - np.array(outline[:2])) / resolution_m).astype(int)).T
-    inside = (rows >= 0) & (rows < free.shape[0]) & (columns >= 0) & (columns < free.shape[1])
-    return bool(inside.all() and free[rows, columns].all())
+def _round_trip(floor: Floor, stops: list[int]) -> list[int]:
+    """Cells of a way from the first stop past all that can be reached; back to the first if most of that leads over new floor."""
+    stops = list(dict.fromkeys(stops))
+    cost = floor.costs(stops)
+    order = _short_order(cost)
+    used = np.zeros(floor.passable.size, bool)
+    way = [stops[0]]
+    for a, b in itertools.pairwise(order):
+        way += floor.way(stops[a], stops[b], used, cost[a, b])[1:]
+        used[floor.beside(way)] = True
+    back = floor.way(way[-1], stops[0], used, cost[order[-1], 0])
+    fresh = ~used[back]
+    return way + back[1:] if fresh.mean() > NEW_FLOOR else way
 
 
 def _short_order(cost: FloatArray) -> list[int]:
@@ -187,13 +231,6 @@ def _short_order(cost: FloatArray) -> list[int]:
     return order
 
 
-def _way(before: IntArray, start: int, end: int) -> list[int]:
-    cells = [end]
-    while cells[-1] != start:
-        cells.append(int(before[cells[-1]]))
-    return cells[::-1]
-
-
 def _eased(path: FloatArray, floor: Floor, passes: int = 12) -> FloatArray:
     """Corners rounded where there is room."""
     eased = path.copy()
@@ -205,7 +242,7 @@ def _eased(path: FloatArray, floor: Floor, passes: int = 12) -> FloatArray:
     return eased[np.r_[0 : len(eased) - 1 : 2, len(eased) - 1]]
 
 
-def _grid_graph(passable: BoolArray, clearance: FloatArray) -> object:
+def _grid_graph(passable: BoolArray, clearance: FloatArray) -> Any:
     from scipy.sparse import coo_matrix
 
     number = np.arange(passable.size).reshape(passable.shape)
