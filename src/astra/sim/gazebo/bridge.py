@@ -15,7 +15,7 @@ TO_ROS, TO_GAZEBO = "GZ_TO_ROS", "ROS_TO_GZ"
 def bridge_entries(robot: RobotConfig) -> list[dict[str, str]]:
     """The bridge's entries: the topics of docs/INTERFACES.md that a robot publishes or follows."""
     entries = [_entry("clock", "rosgraph_msgs/msg/Clock", "gz.msgs.Clock")]
-    for camera in robot.cameras.names:
+    for camera in robot.rig().names:
         entries.append(_entry(f"{camera}/image_raw", "sensor_msgs/msg/Image", "gz.msgs.Image"))
         entries.append(_entry(f"{camera}/camera_info", "sensor_msgs/msg/CameraInfo", "gz.msgs.CameraInfo"))
     entries += [

@@ -85,7 +85,7 @@ def _html(world: World, robot: RobotConfig, rows: list[tuple[str, str]], view: T
         facts=rows,
         plan=Markup(svg(view, marks)),
         layers=list(dict.fromkeys(m.layer for m in marks)),
-        cameras=robot.cameras.names,
+        cameras=robot.rig().names,
         stops=[(number, s.pose, [_uri(image) for image in s.images]) for number, s in enumerate(stops, start=1)],
         yaws=[math.degrees(s.pose.yaw) for s in stops],
         instructions=truth.instructions if truth is not None else (),

@@ -84,7 +84,8 @@ def test_meshes_and_textures_are_those_of_the_world(export: Export) -> None:
     pictures = sorted(ours.glob("textures/*.png"))
     assert export.done.textures == len(pictures) > 0
     for pair in zip(pictures, sorted(theirs.glob("materials/textures/*.png"))):
-        np.testing.assert_array_equal(*(cv2.imread(str(path)) for path in pair))
+        mine, other = (np.asarray(cv2.imread(str(path))) for path in pair)
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_everything_named_is_there_and_named_relatively(export: Export) -> None:
