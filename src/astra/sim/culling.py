@@ -17,6 +17,7 @@ from astra.sim.portals import Way, Wedge, glimpses
 
 AT_DOOR_M = 0.2  # a camera so near to a zone counts as inside: doorways lie between two
 HIDDEN_GROUP = 5  # MuJoCo geom group of what this view leaves out
+BEHIND_SILL_M = 1.5  # a rack is as deep as this at most
 STEEP = 0.2  # a corner of the picture that hardly looks ahead: such a view has no wedge
 
 
@@ -30,11 +31,12 @@ class _Zones:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Glimpses:
-    """K parts of a view: `zones` (K,), and normals (3, K) pointing inwards from either border of their wedges; zeros for no border."""
+    """K parts of a view: `zones` (K,), normals (3, K) pointing inwards from either border of their wedges, zeros for no border, and `slopes` (K,)."""
 
     zones: list[int]
     left: FloatArray
     right: FloatArray
+    slopes: FloatArray  # of the lowest lines of sight
 
 
 class Culling:
@@ -75,6 +77,8 @@ class Culling:
         offsets = self._centres - position
         seen = _boxes_reach(offsets, self._halves, sides).all(axis=1)
         shown = _boxes_reach(offsets, self._halves, parts.left) & _boxes_reach(offsets, self._halves, parts.right)
+        if (parts.slopes > 0.0).any():
+            shown &= _boxes_above(offsets, self._halves, parts.slopes)
         seen &= (shown & self._in_zone[:, parts.zones]).any(axis=1)
         groups[self._still] = np.where(seen, self._group[self._still], HIDDEN_GROUP)
         if len(self._moving):
@@ -98,12 +102,13 @@ class Culling:
         inside = _inside(zones.boxes, position[None], np.array([AT_DOOR_M]))[0]
         if wedge is None or not zones.ways or not inside.any():
             whole = np.nonzero(zones.sees[inside].any(axis=0) if inside.any() else np.ones(len(inside), bool))[0].tolist()
-            return _Glimpses(whole, np.zeros((3, len(whole))), np.zeros((3, len(whole))))
+            return _Glimpses(whole, np.zeros((3, len(whole))), np.zeros((3, len(whole))), np.full(len(whole), -np.inf))
         start = tuple(zones.names[k] for k in np.nonzero(inside)[0])
-        found = glimpses((float(position[0]), float(position[1])), wedge, start, zones.ways)
+        top_m = float(zones.boxes[:, 5].max())
+        found = glimpses((float(position[0]), float(position[1])), float(position[2]), wedge, start, zones.ways, top_m)
         left = np.array([(g.wedge.left[1], -g.wedge.left[0], 0.0) for g in found]).T
         right = np.array([(-g.wedge.right[1], g.wedge.right[0], 0.0) for g in found]).T
-        return _Glimpses([self._number[g.zone] for g in found], _unit(left), _unit(right))
+        return _Glimpses([self._number[g.zone] for g in found], _unit(left), _unit(right), np.array([g.slope for g in found]))
 
 
 def _load_zones(path: Path) -> _Zones:
@@ -121,7 +126,7 @@ def _load_zones(path: Path) -> _Zones:
         for name, zone in document.items():
             sees[names[name], [names[other] for other in zone["sees"]]] = True
             if "ways" in zone:
-                ways[name] = tuple(Way(w["into"], tuple(w["left"]), tuple(w["right"])).wider() for w in zone["ways"])
+                ways[name] = tuple(Way(w["into"], tuple(w["left"]), tuple(w["right"]), float(w.get("sill_m", 0.0))).wider() for w in zone["ways"])
         return _Zones(tuple(names), boxes, sees, ways)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadInputError(f"{path}: {type(error).__name__} {error}") from error
@@ -172,11 +177,20 @@ def _unit(columns: FloatArray) -> FloatArray:
 
 def _boxes_reach(centres: FloatArray, halves: FloatArray, normals: FloatArray) -> BoolArray:
     """(N, K) whether boxes, relative to the camera, have a corner on the inner side of planes through it, normals (3, K)."""
-    return np.asarray(centres @ normals + halves @ np.abs(normals) >= 0.0)
+    reach: BoolArray = np.asarray(centres @ normals + halves @ np.abs(normals)) >= 0.0
+    return reach
+
+
+def _boxes_above(centres: FloatArray, halves: FloatArray, slopes: FloatArray) -> BoolArray:
+    """(N, K) whether boxes, relative to the camera, reach above lines of sight that rise by `slopes` (K,); what stands close behind a sill does."""
+    gaps = np.maximum(np.abs(centres[:, :2]) - halves[:, :2], 0.0)
+    nearest = np.maximum(np.hypot(gaps[:, 0], gaps[:, 1]) - BEHIND_SILL_M, 0.0)
+    rise = np.where(slopes > 0.0, np.multiply.outer(nearest, np.maximum(slopes, 0.0)), -np.inf)
+    above: BoolArray = (centres[:, 2] + halves[:, 2])[:, None] >= rise
+    return above
 
 
 def _inside(boxes: FloatArray, points: FloatArray, margins: FloatArray) -> BoolArray:
     """(N, Z) whether points (N, 3) lie above boxes (Z, 6), or within a margin (N,) of them."""
     low, high = boxes[None, :, :2] - margins[:, None, None], boxes[None, :, 3:5] + margins[:, None, None]
-    inside: BoolArray = ((points[:, None, :2] >= low) & (points[:, None, :2] <= high)).all(axis=2)
-    return inside
+    return np.asarray(((points[:, None, :2] >= low) & (points[:, None, :2] <= high)).all(axis=2), dtype=np.bool_)

@@ -161,7 +161,7 @@ class SceneBuilder:
             seen = dict.fromkeys((zone, *self.sees.get(zone, names)))
             zones[zone] = {"box": [round(float(v), 4) for v in (*points.min(axis=0), *points.max(axis=0))], "sees": list(seen)}
             if self.ways:
-                zones[zone]["ways"] = [{"into": w.into, "left": list(w.left), "right": list(w.right)} for w in self.ways.get(zone, ())]
+                zones[zone]["ways"] = [{"into": w.into, "left": list(w.left), "right": list(w.right), "sill_m": w.sill_m} for w in self.ways.get(zone, ())]
         path.write_text(json.dumps(zones, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

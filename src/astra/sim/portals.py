@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 Point = tuple[float, float]
@@ -11,22 +12,23 @@ BESIDE_M = 0.1  # openings count as wider by so much at both ends, for jambs and
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """An opening of a zone: what lies behind it, and its ends on the left and on the right as one leaves."""
+    """An opening of a zone: what lies behind it, its ends on the left and on the right as one leaves, and what has to be looked over."""
 
     into: str
     left: Point
     right: Point
+    sill_m: float = 0.0
 
     def wider(self, by_m: float = BESIDE_M) -> Way:
         """The same with its ends moved outwards."""
         dx, dy = self.left[0] - self.right[0], self.left[1] - self.right[1]
         k = by_m / max((dx * dx + dy * dy) ** 0.5, 1e-9)
-        return Way(self.into, (self.left[0] + k * dx, self.left[1] + k * dy), (self.right[0] - k * dx, self.right[1] - k * dy))
+        return Way(self.into, (self.left[0] + k * dx, self.left[1] + k * dy), (self.right[0] - k * dx, self.right[1] - k * dy), self.sill_m)
 
 
 @dataclass(frozen=True, slots=True)
 class Wedge:
-    """Everything between two directions, less than half a turn apart."""
+    """Everything between two directions from the eye, less than half a turn apart."""
 
     left: Point
     right: Point
@@ -34,29 +36,62 @@ class Wedge:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """A zone and the wedge in which it is seen."""
+    """A zone, the wedge in which it is seen, and the slope of the lowest line of sight; -inf if nothing has to be looked over."""
 
     zone: str
     wedge: Wedge
+    slope: float = -math.inf
 
 
-def glimpses(at: Point, wedge: Wedge, zones: tuple[str, ...], ways: dict[str, tuple[Way, ...]]) -> list[Glimpse]:
-    """Every zone in sight of a point in all of `zones`, each as often as there are ways to see it."""
+def glimpses(at: Point, height_m: float, wedge: Wedge, zones: tuple[str, ...], ways: dict[str, tuple[Way, ...]], top_m: float) -> list[Glimpse]:
+    """Every zone in sight of a point in all of `zones`, each as often as there are ways to see it.
+
+    Args:
+        at: the eye, from above.
+        height_m: its height.
+        wedge: what it looks at.
+        zones: where it is.
+        ways: the openings of each zone.
+        top_m: nothing reaches higher than this.
+    """
     found: list[Glimpse] = []
+    eye = _Eye(at, height_m, top_m, ways)
     for zone in zones:
-        _look(at, Glimpse(zone, wedge), (zone,), ways, found)
+        _look(eye, Glimpse(zone, wedge), (zone,), found)
     return found
 
 
-def _look(at: Point, here: Glimpse, path: tuple[str, ...], ways: dict[str, tuple[Way, ...]], found: list[Glimpse]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Eye:
+    at: Point
+    height_m: float
+    top_m: float
+    ways: dict[str, tuple[Way, ...]]
+
+
+def _look(eye: _Eye, here: Glimpse, path: tuple[str, ...], found: list[Glimpse]) -> None:
     found.append(here)
     if len(path) > DEEPEST:
         return
-    for way in ways.get(here.zone, ()):
-        if way.into not in path:
-            narrowed = _through(at, here.wedge, way)
-            if narrowed is not None:
-                _look(at, Glimpse(way.into, narrowed), (*path, way.into), ways, found)
+    for way in eye.ways.get(here.zone, ()):
+        if way.into in path:
+            continue
+        wedge = _through(eye.at, here.wedge, way)
+        if wedge is None:
+            continue
+        slope = here.slope
+        if way.sill_m > eye.height_m:
+            slope = max(slope, (way.sill_m - eye.height_m) / max(math.hypot(*wedge.left), math.hypot(*wedge.right), 1e-3))
+        if eye.height_m + slope * _distance(wedge) <= eye.top_m:
+            _look(eye, Glimpse(way.into, wedge, slope), (*path, way.into), found)
+
+
+def _distance(wedge: Wedge) -> float:
+    """From the eye to the nearest point between a wedge's two ends."""
+    (ax, ay), (bx, by) = wedge.left, wedge.right
+    dx, dy = bx - ax, by - ay
+    k = min(max(-(ax * dx + ay * dy) / max(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
+    return math.hypot(ax + k * dx, ay + k * dy)
 
 
 def _through(at: Point, wedge: Wedge, way: Way) -> Wedge | None:

@@ -19,7 +19,7 @@ from astra.sim.textures import Colour, lit, poster, sign, surface
 from astra.sim.worlds import finishes
 from astra.sim.worlds.lighting import Lamp, RoomLight, lattice, light_room
 from astra.sim.worlds.plan import DOOR_HEIGHT_M, WALL_M, Box, Catalogue, Model, Piece, Plan, Point, Room, SignPlace, Wall
-from astra.sim.worlds.sight import portals, seen_from
+from astra.sim.worlds.sight import RACK_M, Portal, portals, seen_from
 from astra.sim.worlds.style import Style
 
 SIGN_PX_PER_M = 220.0
@@ -105,7 +105,8 @@ class Fitter:
             self._floor(room)
         drawn = set(self.scene.zones)
         self.scene.sees = {a: tuple(b for b in seen if b in drawn) for a, seen in seen_from(self.plan).items() if a in drawn}
-        self.scene.ways = {a: tuple(Way(p.into, p.left, p.right, p.sill_m) for p in ways if p.into in drawn) for a, ways in portals(self.plan).items() if a in drawn}
+        ways = portals(self.plan)
+        self.scene.ways = {room: tuple(_way(p) for p in ways[room] if p.into in drawn) for room in ways if room in drawn}
 
     def _paint_of(self, room: Room) -> _Paint:
         finish = str(self._rng.choice(self._style.finishes_of(room.category)))
@@ -353,3 +354,7 @@ def _draw_lamps(ceiling: UInt8Array, lamps: tuple[Lamp, ...], box: Box) -> None:
         columns = [round((lamp.x + s * lamp.size[0] / 2 - x0) / (x1 - x0) * w) for s in (-1, 1)]
         rows = [round((lamp.y + s * lamp.size[1] / 2 - y0) / (y1 - y0) * h) for s in (-1, 1)]
         ceiling[max(rows[0], 0) : max(rows[1], 0), max(columns[0], 0) : max(columns[1], 0)] = 252
+
+
+def _way(portal: Portal) -> Way:
+    return Way(portal.into, portal.left, portal.right, RACK_M if portal.shut else 0.0)

@@ -31,7 +31,6 @@ class Portal:
     left: Point
     right: Point
     ahead: Point
-    sill_m: float = 0.0  # over racks: what can be seen is what shows above this height
     shut: bool = False
 
 
@@ -56,7 +55,7 @@ def _look(room: str, crossed: tuple[Portal, ...], path: tuple[str, ...], ways: d
     if len(crossed) == DEEPEST:
         return
     for portal in ways[room]:
-        if portal.into not in path and portal.sill_m == 0.0 and _stabbed(line := (*crossed, portal)):
+        if portal.into not in path and _stabbed(line := (*crossed, portal)):
             seen.add(portal.into)
             if not portal.shut:
                 _look(portal.into, line, (*path, portal.into), ways, seen)
@@ -121,8 +120,8 @@ def _blocked(walls: tuple[Wall, ...], axis: int, at: float) -> list[tuple[float,
     return stretches
 
 
-def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[float, float, float]]:
-    """The stretches of a line across `axis` along which racks with closed backs stand, and the lowest rack's height on each."""
+def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[float, float]]:
+    """The stretches of a line across `axis` along which racks with closed backs stand."""
     stretches = []
     for piece in pieces:
         depth, width, height = piece.model.size_m
@@ -130,14 +129,8 @@ def _shelved(pieces: tuple[Piece, ...], axis: int, at: float) -> list[tuple[floa
         facing = 0 if quarter % 2 == 0 else 1  # the axis along which its front looks
         centre = (piece.x, piece.y)
         if piece.model.category == "rack" and height >= RACK_M and facing == axis and abs(centre[axis] - at) < depth / 2 + BESIDE_M:
-            stretches.append((centre[1 - axis] - width / 2 - BESIDE_M, centre[1 - axis] + width / 2 + BESIDE_M, height))
-    merged: list[tuple[float, float, float]] = []
-    for start, end, height in sorted(stretches):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]), min(height, merged[-1][2]))
-        else:
-            merged.append((start, end, height))
-    return merged
+            stretches.append((centre[1 - axis] - width / 2 - BESIDE_M, centre[1 - axis] + width / 2 + BESIDE_M))
+    return stretches
 
 
 def _gaps(low: float, high: float, blocked: list[tuple[float, float]]) -> list[tuple[float, float]]:
