@@ -13,7 +13,7 @@ from astra.core.errors import BadInputError
 EXAMPLES = """examples:
   astra sim record worlds/office --out drives/office
   astra sim record worlds/office --out drives/office_small --size 160x120 --no-truth --seed 3
-  astra sim record worlds/office --drive expert --seconds 60 --depth --randomize --size 160x120 --rate 10 --out drives/train0
+  astra sim record worlds/office --drive expert --seconds 60 --depth --size 160x120 --rate 10 --out drives/train0
 """
 
 
@@ -26,8 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drive", choices=["tour", "expert"], default="tour", help="who drives: the world's tour, or the expert from goal to goal")
     parser.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="end after S simulated seconds (default: the tour's end; expert: 60)")
     parser.add_argument("--robot", type=Path, help="robot YAML (default: the built-in differential drive)")
-    parser.add_argument("--randomize", action="store_true", help="another robot by the seed: mounting, exposure, noise, blur, wheels, slip, biases, latency")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' errors, the randomization and the expert's goals (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' errors and of the expert's goals (default: 0)")
     parser.add_argument("--size", metavar="WxH", help="image size, for example 224x160 (default: the robot's)")
     parser.add_argument("--rate", type=float, default=5.0, help="images a second of every camera (default: %(default)s)")
     parser.add_argument("--depth", action="store_true", help="record /<camera>/depth too (16UC1, millimetres)")

@@ -32,7 +32,7 @@ EXPERT_STREAM = 3  # of random numbers, apart from the sensors'
 class RecordRequest:
     """What to record.
 
-    `driver` is `tour` or `expert`; `seed` is that of the sensors' errors, of the randomization and of the expert's goals; `disturbances`: whether the
+    `driver` is `tour` or `expert`; `seed` is that of the sensors' errors and of the expert's goals; `disturbances`: whether the
     expert may start in a bad place and is pushed now and then, so that its plans show how to come back.
     """
 
