@@ -13,9 +13,10 @@ from astra.core.errors import BadInputError
 from astra.core.types import BoolArray, FloatArray
 from astra.sim import engine
 from astra.sim.meshes import CEILING_GROUP, VISUAL_GROUP, ZONE_PREFIX, ZONES_FILE
-from astra.sim.portals import Way, Wedge, glimpses
+from astra.sim.portals import Point, Way, Wedge, glimpses
 
 AT_DOOR_M = 0.2  # a camera so near to a zone counts as inside: doorways lie between two
+_AT_DOOR = np.array([AT_DOOR_M])
 HIDDEN_GROUP = 5  # MuJoCo geom group of what this view leaves out
 BEHIND_SILL_M = 1.5  # a rack is as deep as this at most
 STEEP = 0.2  # a corner of the picture that hardly looks ahead: such a view has no wedge
@@ -27,16 +28,24 @@ class _Zones:
     boxes: FloatArray  # (Z, 6)
     sees: BoolArray  # (Z, Z)
     ways: dict[str, tuple[Way, ...]]  # {} if not known
+    top_m: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Glimpses:
-    """K parts of a view: `zones` (K,), normals (3, K) pointing inwards from either border of their wedges, zeros for no border, and `slopes` (K,)."""
+class _Parts:
+    """K parts of a view: `zones` (K,), `slopes` (K,) of their lowest lines of sight, and unit normals (3, 5 + 2 K) that point inwards:
+    five of the pyramid, then K of the wedges' left and K of their right borders; zeros for no border.
+    """
 
     zones: list[int]
-    left: FloatArray
-    right: FloatArray
-    slopes: FloatArray  # of the lowest lines of sight
+    slopes: FloatArray
+    normals: FloatArray
+
+    def seen(self, reach: BoolArray, in_zone: BoolArray) -> BoolArray:
+        """(N,) from what reaches the inner side of each border (N, 5 + 2 K) and lies in each zone (N, Z)."""
+        k = len(self.zones)
+        shown: BoolArray = reach[:, 5 : 5 + k] & reach[:, 5 + k :] & in_zone[:, self.zones]
+        return np.asarray(reach[:, :5].all(axis=1) & shown.any(axis=1), dtype=np.bool_)
 
 
 class Culling:
@@ -72,43 +81,36 @@ class Culling:
             rotation: (3, 3) world_from_camera; a MuJoCo camera looks along -z with +y up.
             half_tangents: tan of half the horizontal and half the vertical field of view.
         """
-        groups, sides = self._model.geom_group, _inward_normals(rotation, half_tangents)
-        parts = self._glimpses(position, _wedge(rotation, half_tangents))
-        offsets = self._centres - position
-        seen = _boxes_reach(offsets, self._halves, sides).all(axis=1)
-        shown = _boxes_reach(offsets, self._halves, parts.left) & _boxes_reach(offsets, self._halves, parts.right)
+        groups, offsets = self._model.geom_group, self._centres - position
+        parts = self._parts(position, rotation, half_tangents)
+        reach: BoolArray = offsets @ parts.normals + self._halves @ np.abs(parts.normals) >= 0.0
         if (parts.slopes > 0.0).any():
-            shown &= _boxes_above(offsets, self._halves, parts.slopes)
-        seen &= (shown & self._in_zone[:, parts.zones]).any(axis=1)
-        groups[self._still] = np.where(seen, self._group[self._still], HIDDEN_GROUP)
+            reach[:, 5 : 5 + len(parts.zones)] &= _boxes_above(offsets, self._halves, parts.slopes)
+        groups[self._still] = np.where(parts.seen(reach, self._in_zone), self._group[self._still], HIDDEN_GROUP)
         if len(self._moving):
-            groups[self._moving] = np.where(self._moving_seen(data, position, sides, parts), self._group[self._moving], HIDDEN_GROUP)
+            at = data.geom_xpos[self._moving]
+            inside = _inside(self._zones.boxes, at, self._radii)
+            reach = (at - position) @ parts.normals >= -self._radii[:, None]
+            seen = parts.seen(reach, inside) | (reach[:, :5].all(axis=1) & ~inside.any(axis=1))
+            groups[self._moving] = np.where(seen, self._group[self._moving], HIDDEN_GROUP)
 
     def show(self) -> None:
         """Show everything again."""
         self._model.geom_group[:] = self._group
 
-    def _moving_seen(self, data: Any, position: FloatArray, sides: FloatArray, parts: _Glimpses) -> BoolArray:
-        """(N,) whether the spheres about what moves reach into the view, in one of the zones that it shows or outside of all."""
-        at, reach = data.geom_xpos[self._moving], -self._radii[:, None]
-        inside = _inside(self._zones.boxes, at, self._radii)
-        shown = ((at - position) @ parts.left >= reach) & ((at - position) @ parts.right >= reach) & inside[:, parts.zones]
-        seen: BoolArray = ((at - position) @ sides >= reach).all(axis=1) & (shown.any(axis=1) | ~inside.any(axis=1))
-        return seen
-
-    def _glimpses(self, position: FloatArray, wedge: Wedge | None) -> _Glimpses:
-        """The parts of a view; from outside of all zones, each zone is one."""
-        zones = self._zones
-        inside = _inside(zones.boxes, position[None], np.array([AT_DOOR_M]))[0]
+    def _parts(self, position: FloatArray, rotation: FloatArray, half_tangents: tuple[float, float]) -> _Parts:
+        """What a view shows; without openings to look through, or from outside of all zones, each zone in sight is one part."""
+        zones, wedge = self._zones, _wedge(rotation, half_tangents)
+        inside = _inside(zones.boxes, position[None], _AT_DOOR)[0]
+        sides = _inward_normals(rotation, half_tangents)
         if wedge is None or not zones.ways or not inside.any():
             whole = np.nonzero(zones.sees[inside].any(axis=0) if inside.any() else np.ones(len(inside), bool))[0].tolist()
-            return _Glimpses(whole, np.zeros((3, len(whole))), np.zeros((3, len(whole))), np.full(len(whole), -np.inf))
-        start = tuple(zones.names[k] for k in np.nonzero(inside)[0])
-        top_m = float(zones.boxes[:, 5].max())
-        found = glimpses((float(position[0]), float(position[1])), float(position[2]), wedge, start, zones.ways, top_m)
-        left = np.array([(g.wedge.left[1], -g.wedge.left[0], 0.0) for g in found]).T
-        right = np.array([(-g.wedge.right[1], g.wedge.right[0], 0.0) for g in found]).T
-        return _Glimpses([self._number[g.zone] for g in found], _unit(left), _unit(right), np.array([g.slope for g in found]))
+            return _Parts(whole, np.zeros(len(whole)), np.concatenate([sides, np.zeros((3, 2 * len(whole)))], axis=1))
+        x, y, z = position.tolist()
+        found = glimpses((x, y), z, wedge, [zones.names[k] for k in np.nonzero(inside)[0]], zones.ways, zones.top_m)
+        borders = np.array([(ly, -lx, 0.0) for _, ((lx, ly), _), _ in found] + [(-ry, rx, 0.0) for _, (_, (rx, ry)), _ in found])
+        normals = np.concatenate([sides, _unit(borders.T)], axis=1)
+        return _Parts([self._number[g.zone] for g in found], np.array([g.slope for g in found]), normals)
 
 
 def _load_zones(path: Path) -> _Zones:
@@ -127,7 +129,7 @@ def _load_zones(path: Path) -> _Zones:
             sees[names[name], [names[other] for other in zone["sees"]]] = True
             if "ways" in zone:
                 ways[name] = tuple(Way(w["into"], tuple(w["left"]), tuple(w["right"]), float(w.get("sill_m", 0.0))).wider() for w in zone["ways"])
-        return _Zones(tuple(names), boxes, sees, ways)
+        return _Zones(tuple(names), boxes, sees, ways, float(boxes[:, 5].max(initial=0.0)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadInputError(f"{path}: {type(error).__name__} {error}") from error
 
@@ -158,27 +160,22 @@ def _inward_normals(rotation: FloatArray, half_tangents: tuple[float, float]) ->
 
 def _wedge(rotation: FloatArray, half_tangents: tuple[float, float]) -> Wedge | None:
     """What the picture's corners span seen from above; None if one of them hardly looks ahead."""
-    x, y = half_tangents
-    corners = np.asarray(rotation) @ np.array([(-x, -x, x, x), (y, -y, y, -y), (-1.0, -1.0, -1.0, -1.0)])
-    ahead = -np.asarray(rotation)[:2, 2]
-    forward = ahead @ corners[:2]
-    if forward.min() < STEEP:
+    (rx, ux, bx), (ry, uy, by), _ = rotation.tolist()
+    corners = [(u * half_tangents[1] * ux + r * half_tangents[0] * rx - bx, u * half_tangents[1] * uy + r * half_tangents[0] * ry - by)
+               for r in (-1.0, 1.0) for u in (-1.0, 1.0)]  # fmt: skip
+    if min(-bx * x - by * y for x, y in corners) < STEEP:
         return None
-    sideways = (ahead[0] * corners[1] - ahead[1] * corners[0]) / forward
-    left, right = corners[:2, int(sideways.argmax())], corners[:2, int(sideways.argmin())]
-    return Wedge((float(left[0]), float(left[1])), (float(right[0]), float(right[1])))
+
+    def sideways(corner: Point) -> float:
+        return float((-bx * corner[1] + by * corner[0]) / (-bx * corner[0] - by * corner[1]))
+
+    return Wedge(max(corners, key=sideways), min(corners, key=sideways))
 
 
 def _unit(columns: FloatArray) -> FloatArray:
     """Columns (3, N) of length one."""
     scaled: FloatArray = columns / np.maximum(np.sqrt((columns * columns).sum(axis=0)), 1e-12)
     return scaled
-
-
-def _boxes_reach(centres: FloatArray, halves: FloatArray, normals: FloatArray) -> BoolArray:
-    """(N, K) whether boxes, relative to the camera, have a corner on the inner side of planes through it, normals (3, K)."""
-    reach: BoolArray = np.asarray(centres @ normals + halves @ np.abs(normals)) >= 0.0
-    return reach
 
 
 def _boxes_above(centres: FloatArray, halves: FloatArray, slopes: FloatArray) -> BoolArray:
@@ -192,5 +189,7 @@ def _boxes_above(centres: FloatArray, halves: FloatArray, slopes: FloatArray) ->
 
 def _inside(boxes: FloatArray, points: FloatArray, margins: FloatArray) -> BoolArray:
     """(N, Z) whether points (N, 3) lie above boxes (Z, 6), or within a margin (N,) of them."""
-    low, high = boxes[None, :, :2] - margins[:, None, None], boxes[None, :, 3:5] + margins[:, None, None]
-    return np.asarray(((points[:, None, :2] >= low) & (points[:, None, :2] <= high)).all(axis=2), dtype=np.bool_)
+    x, y, m = points[:, :1], points[:, 1:2], margins[:, None]
+    x0, y0, _, x1, y1, _ = boxes.T
+    inside: BoolArray = (x + m >= x0) & (x - m <= x1) & (y + m >= y0) & (y - m <= y1)
+    return inside

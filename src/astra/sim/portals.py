@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Point = tuple[float, float]
 DEEPEST = 10  # openings in a row
@@ -26,16 +28,14 @@ class Way:
         return Way(self.into, (self.left[0] + k * dx, self.left[1] + k * dy), (self.right[0] - k * dx, self.right[1] - k * dy), self.sill_m)
 
 
-@dataclass(frozen=True, slots=True)
-class Wedge:
+class Wedge(NamedTuple):
     """Everything between two directions from the eye, less than half a turn apart."""
 
     left: Point
     right: Point
 
 
-@dataclass(frozen=True, slots=True)
-class Glimpse:
+class Glimpse(NamedTuple):
     """A zone, the wedge in which it is seen, and the slope of the lowest line of sight; -inf if nothing has to be looked over."""
 
     zone: str
@@ -43,7 +43,7 @@ class Glimpse:
     slope: float = -math.inf
 
 
-def glimpses(at: Point, height_m: float, wedge: Wedge, zones: tuple[str, ...], ways: dict[str, tuple[Way, ...]], top_m: float) -> list[Glimpse]:
+def glimpses(at: Point, height_m: float, wedge: Wedge, zones: Sequence[str], ways: Mapping[str, tuple[Way, ...]], top_m: float) -> list[Glimpse]:
     """Every zone in sight of a point in all of `zones`, each as often as there are ways to see it.
 
     Args:
@@ -66,7 +66,7 @@ class _Eye:
     at: Point
     height_m: float
     top_m: float
-    ways: dict[str, tuple[Way, ...]]
+    ways: Mapping[str, tuple[Way, ...]]
 
 
 def _look(eye: _Eye, here: Glimpse, path: tuple[str, ...], found: list[Glimpse]) -> None:
