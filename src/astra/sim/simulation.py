@@ -53,6 +53,7 @@ class Simulation:
         self._gyro = model.sensor(PREFIX + "gyro").adr[0]
         self._accel = model.sensor(PREFIX + "accelerometer").adr[0]
         self._wheel_angles = np.array([model.joint(f"{PREFIX}joint_{side}").qposadr[0] for side in ("left", "right")])
+        self._servos = [int(model.actuator(f"{PREFIX}servo_{side}").id) for side in ("left", "right")]
         self._base = model.body(PREFIX + "base").id
         self._is_robot = model.geom_group == ROBOT_GROUP
         self._is_hull = np.zeros(model.ngeom, bool)
@@ -63,8 +64,7 @@ class Simulation:
         self._contacts = ContactCounter()
         self._in_contact = False
         self._steps, self._owed_s = 0, 0.0
-        self._target: FloatArray = np.zeros(2)
-        self._command: FloatArray = np.zeros(2)
+        self._target = self._command = (0.0, 0.0)  # linear [m/s], angular [rad/s]
         self._imu: list[ImuSample] = []
         self._wheel: list[WheelTwist] = []
         self._imu_sum: FloatArray = np.zeros(6)
@@ -89,7 +89,8 @@ class Simulation:
         address = int(self._model.joint(PREFIX + "root").qposadr[0])
         self._data.qpos[address : address + 7] = [pose.x, pose.y, 0.001, math.cos(pose.yaw / 2), 0.0, 0.0, math.sin(pose.yaw / 2)]
         self._data.qvel[:] = 0.0
-        self._target, self._command = np.zeros(2), np.zeros(2)
+        self._data.ctrl[self._servos] = 0.0
+        self._target = self._command = (0.0, 0.0)
         if self.movers is not None:
             self.movers.reset(self.time_ns * 1e-9, (pose.x, pose.y))
             self.movers.apply(self._data, self.time_ns * 1e-9, (pose.x, pose.y))
@@ -99,8 +100,8 @@ class Simulation:
         """The wanted body twist; limited in speed, and followed with limited acceleration."""
         if not (math.isfinite(linear_mps) and math.isfinite(angular_radps)):
             raise BadInputError(f"command ({linear_mps}, {angular_radps}) is not finite")
-        limit = np.array([self.robot.max_linear_mps, self.robot.max_angular_radps])
-        self._target = np.clip(np.array([linear_mps, angular_radps]), -limit, limit)
+        fast, spin = self.robot.max_linear_mps, self.robot.max_angular_radps
+        self._target = (min(max(linear_mps, -fast), fast), min(max(angular_radps, -spin), spin))
 
     def advance(self, duration_s: float) -> None:
         """Let time pass, in whole physics steps; what is left over is owed to the next call."""
@@ -215,14 +216,15 @@ class Simulation:
             del self.__dict__["_renderer"]
 
     def _drive(self) -> None:
+        """Bring the servos nearer to the wanted twist, once a step."""
         robot = self.robot
-        for k, acceleration in enumerate((robot.max_linear_mps2, robot.max_angular_radps2)):
-            room = acceleration * STEP_S
-            self._command[k] += min(max(self._target[k] - self._command[k], -room), room)
-        linear, angular = self._command
+        if self._command == self._target:
+            return
+        rooms = (robot.max_linear_mps2 * STEP_S, robot.max_angular_radps2 * STEP_S)
+        linear, angular = (now + min(max(target - now, -room), room) for now, target, room in zip(self._command, self._target, rooms))
+        self._command = (linear, angular)
         half, radius = robot.wheels.track_m / 2.0, robot.wheels.radius_m
-        self._data.ctrl[0] = (linear - half * angular) / radius
-        self._data.ctrl[1] = (linear + half * angular) / radius
+        self._data.ctrl[self._servos] = (linear - half * angular) / radius, (linear + half * angular) / radius
 
     def _touches(self) -> bool:
         contact = self._data.contact
