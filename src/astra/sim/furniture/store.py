@@ -15,7 +15,7 @@ from astra.sim.furniture import bake, sweethome
 from astra.sim.furniture.shape import Shape, Solid
 from astra.sim.furniture.sweethome import Entry
 
-LARGE_M3 = 0.35  # of the box around a model, from which it may have more triangles
+LARGE_M3 = 0.45  # of the box around a model, from which it may have more triangles
 TRIANGLES = (220, 400)  # small, large
 
 log = logging.getLogger(__name__)
