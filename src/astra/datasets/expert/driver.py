@@ -9,12 +9,13 @@ from enum import StrEnum
 import numpy as np
 
 from astra.core.config import require
-from astra.core.errors import AstraError
+from astra.core.errors import AstraError, NoPathError
 from astra.core.types import FloatArray
 from astra.datasets.expert.forecast import MoverForecast, NoMovers, WatchedMovers
 from astra.datasets.expert.mppi import DriveState, Mppi, MppiConfig, Plan
 from astra.datasets.expert.outline import Outline
 from astra.datasets.expert.route import Floor, SpeedConfig, TimeField
+from astra.datasets.expert.starts import outline_clearance
 from astra.geometry import Pose2, wrap_angle
 from astra.sim.robot import RobotConfig
 from astra.sim.world import WorldTruth
@@ -161,7 +162,7 @@ class ExpertDriver:
         step = self.config.mppi.step_s
         if time_s >= self._planned_at_s + step - 1e-6:
             self._arrive(pose, self._goal)
-            if self.phase is not Phase.DONE:
+            if not self.done:
                 self._replan(pose, velocity, time_s, self._field)
         if self._plan is None or self.done:
             return 0.0, 0.0
@@ -184,13 +185,23 @@ class ExpertDriver:
         state = self._state(pose, velocity)
         c = self.config.mppi
         if self.phase is Phase.TURNING and self._goal is not None:
-            self._plan = turn_plan(state, self._goal.yaw, self.robot, c)
+            self._plan = self._turn(state, self._goal.yaw)
+            if self._plan is None:
+                self.phase = Phase.DONE
         else:
             movers = self._movers_near(pose, time_s)
             self._watch(pose, time_s, movers)
             final = self._goal.yaw if self._keep_yaw and self._goal is not None else None
             self._plan = self._mppi.plan(state, self._field or towards, movers, final)
         self._planned_at_s = time_s
+
+    def _turn(self, state: DriveState, yaw: float) -> Plan | None:
+        """A turn on the spot to a heading, the short way or else the long one; None if a long outline has no room for either."""
+        for long_way in (False, True):
+            plan = turn_plan(state, yaw, self.robot, self.config.mppi, long_way)
+            if len(self.outline.offsets_m) == 1 or outline_clearance(self.floor, self.outline, plan.poses).min() > self.config.mppi.touch_m:
+                return plan
+        return None
 
     def _state(self, pose: Pose2, velocity: tuple[float, float]) -> DriveState:
         """The robot's state: as last planned where the wheels follow, as measured after a push."""
@@ -206,7 +217,8 @@ class ExpertDriver:
     def _movers_near(self, pose: Pose2, time_s: float) -> FloatArray:
         """Movers (T+1, M, 3) that could matter within the horizon."""
         c = self.config.mppi
-        ahead = self._watched.ahead(time_s + c.step_s * np.arange(c.steps + 1))
+        times: FloatArray = time_s + c.step_s * np.arange(c.steps + 1, dtype=np.float64)
+        ahead = self._watched.ahead(times)
         if ahead.shape[1] == 0:
             return ahead
         away = np.hypot(ahead[..., 0] - pose.x, ahead[..., 1] - pose.y).min(axis=0)
@@ -226,7 +238,10 @@ class ExpertDriver:
             self._replanned_at_s = time_s
             moved = np.hypot(*(movers[-1, :, :2] - movers[0, :, :2]).T)
             standing = movers[0][moved < 0.2]
-            around = self.floor.time_to(self._goal, standing)
+            try:
+                around = self.floor.time_to(self._goal, standing)
+            except NoPathError:
+                return  # somebody stands on the goal: wait
             if around.passable[self.floor.cell(pose.x, pose.y)]:
                 self._field = around
                 self._best_time_s = self._time_at(around, pose.x, pose.y)
@@ -235,15 +250,18 @@ class ExpertDriver:
         return float(self.floor.interpolate(towards.time_s.ravel(), np.array([x], np.float32), np.array([y], np.float32))[0])
 
 
-def turn_plan(state: DriveState, yaw: float, robot: RobotConfig, config: MppiConfig) -> Plan:
-    """A plan that stops and turns on the spot to a heading, slower as it gets there."""
+def turn_plan(state: DriveState, yaw: float, robot: RobotConfig, config: MppiConfig, long_way: bool = False) -> Plan:
+    """A plan that stops and turns on the spot to a heading, slower as it gets there; the long way round if so wanted."""
     rows, (v, w) = [[state.x, state.y, state.yaw]], (state.v, state.w)
     twists, accelerations = [[v, w]], [[state.a, state.alpha]]
     x, y, heading = rows[0]
     dt, room = config.step_s, min(config.comfort_radps2, robot.max_angular_radps2)
     brake = min(config.comfort_mps2, robot.max_linear_mps2)
+    target = heading + wrap_angle(yaw - heading)
+    if long_way:
+        target -= math.copysign(2.0 * math.pi, target - heading)
     for _ in range(config.steps):
-        error = wrap_angle(yaw - heading)
+        error = target - heading
         wanted = math.copysign(min(0.8 * robot.max_angular_radps, math.sqrt(1.0 * room * abs(error)), 2.5 * abs(error) + 0.05), error)
         alpha = min(max((wanted - w) / dt, -room), room)
         a = min(max(-v / dt, -brake), brake)
@@ -265,4 +283,5 @@ def outline_of(robot: RobotConfig) -> Outline:
 
 def floor_for(truth: WorldTruth, robot: RobotConfig, speeds: SpeedConfig | None = None) -> Floor:
     """The floor of a world for a robot; may be shared by drivers."""
-    return Floor(truth.free, truth.resolution_m, truth.origin_xy, outline_of(robot).radius_m, robot.max_linear_mps, speeds)
+    outline = outline_of(robot)
+    return Floor(truth.free, truth.resolution_m, truth.origin_xy, outline.radius_m, robot.max_linear_mps, speeds, outline.reach_m)

@@ -199,12 +199,15 @@ class Mppi:
             np.multiply(a, dt, out=velocity[t + 1])
             velocity[t + 1] += velocity[t]
         np.clip(velocity[1:], self._low, self._high, out=velocity[1:])
-        middle = 0.5 * (velocity[1:] + velocity[:-1]) * dt
-        turned = np.cumsum(middle[:, 1], axis=0)
-        heading = _F(state.yaw) + turned - 0.5 * middle[:, 1]
-        x = _F(state.x) + np.cumsum(middle[:, 0] * np.cos(heading), axis=0)
-        y = _F(state.y) + np.cumsum(middle[:, 0] * np.sin(heading), axis=0)
-        return _Rollout(velocity[1:, 0], velocity[1:, 1], acceleration[:, 0], acceleration[:, 1], x, y, _F(state.yaw) + turned)
+        middle = (velocity[1:] + velocity[:-1]) * (_F(0.5) * dt)
+        turned: Float32Array = np.cumsum(middle[:, 1], axis=0, dtype=_F)
+        yaw = turned + _F(state.yaw)
+        heading = yaw - _F(0.5) * middle[:, 1]
+        x: Float32Array = np.cumsum(middle[:, 0] * np.cos(heading), axis=0, dtype=_F)
+        y: Float32Array = np.cumsum(middle[:, 0] * np.sin(heading), axis=0, dtype=_F)
+        x += _F(state.x)
+        y += _F(state.y)
+        return _Rollout(velocity[1:, 0], velocity[1:, 1], acceleration[:, 0], acceleration[:, 1], x, y, yaw)
 
     def _cost(
         self, r: _Rollout, state: DriveState, field: TimeField, movers: FloatArray | None, final_yaw: float | None
@@ -244,7 +247,9 @@ class Mppi:
             else:
                 if cos is None or sin is None:
                     cos, sin = np.cos(r.yaw), np.sin(r.yaw)
-                distance = self._floor.distance_at(r.x + _F(offset) * cos, r.y + _F(offset) * sin)
+                x: Float32Array = (r.x + _F(offset) * cos).astype(_F)
+                y: Float32Array = (r.y + _F(offset) * sin).astype(_F)
+                distance = self._floor.distance_at(x, y)
             least = distance if least is None else np.minimum(least, distance)
         assert least is not None
         return least - _F(self._outline.radius_m)

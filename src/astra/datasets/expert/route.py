@@ -67,11 +67,20 @@ class Floor:
         radius_m: radius of the disc whose way is planned.
         max_mps: full speed.
         speeds: how clearance limits speed.
+        reach_m: room that the outline needs to turn on the spot, where that is more than `radius_m`; ways with less are taken to be slow.
     """
 
     def __init__(
-        self, free: BoolArray, resolution_m: float, origin_xy: tuple[float, float], radius_m: float, max_mps: float, speeds: SpeedConfig | None = None
+        self,
+        free: BoolArray,
+        resolution_m: float,
+        origin_xy: tuple[float, float],
+        radius_m: float,
+        max_mps: float,
+        speeds: SpeedConfig | None = None,
+        reach_m: float = 0.0,
     ) -> None:
+        self._reach_m = max(reach_m, radius_m)
         self.resolution_m, self.radius_m, self.max_mps, self.speeds = resolution_m, radius_m, max_mps, speeds or SpeedConfig()
         occupied = np.pad(~np.asarray(free, bool), 1, constant_values=True)
         self.origin = np.array([origin_xy[0] - resolution_m, origin_xy[1] - resolution_m])
@@ -88,7 +97,8 @@ class Floor:
 
     def centres(self, rows: IntArray, columns: IntArray) -> FloatArray:
         """World positions (N, 2) of cells' centres."""
-        return (np.stack([columns, rows], axis=1) + 0.5) * self.resolution_m + self.origin
+        centres: FloatArray = (np.stack([columns, rows], axis=1) + 0.5) * self.resolution_m + self.origin
+        return centres
 
     def flat_cells(self, x: Float32Array, y: Float32Array) -> IntArray:
         """Flat indices of the cells that hold points, clamped to the grid."""
@@ -219,7 +229,7 @@ class Floor:
         count = int(passable.sum())
         ids = np.full(passable.shape, -1, np.int32)
         ids[passable] = np.arange(count, dtype=np.int32)
-        slowness = np.float32(1.0) / self.speeds.allowed(distance - np.float32(self.radius_m), self.max_mps)
+        slowness = np.float32(1.0) / self.speeds.allowed(distance - np.float32(self._reach_m), self.max_mps)
         rows, columns, weights = [], [], []
         for dy, dx in _OFFSETS:
             here = (slice(0, height - dy), slice(max(-dx, 0), width - max(dx, 0)))

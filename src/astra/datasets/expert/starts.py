@@ -36,11 +36,12 @@ def draw_start(floor: Floor, outline: Outline, kind: StartKind, rng: np.random.G
     """
     connected = connected_floor(floor, home_xy)
     clearance = floor.distance - np.float32(floor.radius_m)
-    slope_y, slope_x = np.gradient(floor.distance, floor.resolution_m)
+    slope_y, slope_x = (np.asarray(slope) for slope in np.gradient(floor.distance, floor.resolution_m))
     if kind is StartKind.FREE:
         suits = connected & (clearance >= ROOM_M + outline.reach_m - outline.radius_m)
     else:
-        suits = _beside(connected, floor) & (clearance >= NEAR_M[0]) & (clearance <= NEAR_M[1])
+        longer = outline.reach_m - outline.radius_m
+        suits = _beside(connected, floor) & (clearance >= NEAR_M[0]) & (clearance <= NEAR_M[1] + longer)
         slope = np.hypot(slope_x, slope_y)
         if kind is StartKind.CORNER:
             suits &= (slope > CORNER_SLOPE[0]) & (slope < CORNER_SLOPE[1])
@@ -55,7 +56,8 @@ def draw_start(floor: Floor, outline: Outline, kind: StartKind, rng: np.random.G
         yaw = math.remainder(towards + float(rng.uniform(-spread, spread)), 2.0 * math.pi)
         x, y = (floor.centres(rows[k : k + 1], columns[k : k + 1])[0] + rng.uniform(-0.4, 0.4, 2) * floor.resolution_m).tolist()
         pose = Pose2(x, y, yaw)
-        if outline_clearance(floor, outline, np.array([[x, y, yaw]]))[0] >= 0.8 * NEAR_M[0]:
+        room_m = outline_clearance(floor, outline, np.array([[x, y, yaw]]))[0]
+        if room_m >= 0.8 * NEAR_M[0] and (kind is StartKind.FREE or room_m <= 1.2 * NEAR_M[1]):
             return pose
     raise BadInputError(f"this floor has no place to start of kind {kind.value!r} for a robot of radius {floor.radius_m} m")
 

@@ -51,7 +51,9 @@ def drive_to(simulation: Simulation, driver: ExpertDriver, goal: Pose2, limit_s:
     """
     driver.plan(goal)
     began_s = seconds(simulation.time_ns)
-    poses, twists, gaps = [], [], [math.inf]
+    poses: list[tuple[float, float, float]] = []
+    twists: list[tuple[float, float]] = []
+    gaps = [math.inf]
     contacts, at_fault, last_contact_s, route_m = 0, 0, -math.inf, 0.0
     while not (driver.done or driver.blocked) and seconds(simulation.time_ns) - began_s < limit_s:
         pose, scene, now_s = simulation.pose(), simulation.truth(), seconds(simulation.time_ns)
