@@ -183,7 +183,6 @@ class ExpertDriver:
 
     def _replan(self, pose: Pose2, velocity: tuple[float, float], time_s: float, towards: TimeField) -> None:
         state = self._state(pose, velocity)
-        c = self.config.mppi
         if self.phase is Phase.TURNING and self._goal is not None:
             self._plan = self._turn(state, self._goal.yaw)
             if self._plan is None:
