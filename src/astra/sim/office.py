@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,7 +175,7 @@ class OfficeBuilder:
         for kind, box in [("tiles", corridor), *((room.floor, room.box) for room in plan.ROOMS)]:
             x0, y0, x1, y1 = box
             colour = self._colour(90, 175)
-            paint = {"planks": planks, "tiles": tiles, "carpet": surface}[kind]
+            paint: Callable[..., UInt8Array] = {"planks": planks, "tiles": tiles, "carpet": surface}[kind]
             halves = 2 if x1 - x0 > 10 else 1  # a long floor keeps its detail on two patches
             for left, right in itertools.pairwise(np.linspace(x0, x1, halves + 1)):
                 picture = paint(right - left, y1 - y0, colour, self.rng, FLOOR_PX_PER_M)
