@@ -7,15 +7,14 @@ import hashlib
 import itertools
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from astra.core.types import FloatArray, IntArray
 from astra.sim.furniture.shape import Shape, Size, Solid, arrange, grained, light
 from astra.sim.furniture.solids import solids_of
+from astra.sim.furniture.tables import read_yaml
 from astra.sim.worlds.plan import Model
 
 PREFIX = "plain/"
@@ -39,7 +38,7 @@ class Design:
 
 @functools.cache
 def _table() -> tuple[dict[str, Design], dict[str, tuple[Colour, ...]]]:
-    raw = yaml.safe_load((Path(__file__).parent / "plain.yaml").read_text("utf-8"))
+    raw = read_yaml("plain.yaml")
     palettes = {name: tuple((float(r), float(g), float(b)) for r, g, b in colours) for name, colours in raw.pop("palettes").items()}
     designs = {
         category: Design(
@@ -185,14 +184,12 @@ class _Work:
         if not self._boxes:
             return
         low, high = np.stack(self._boxes).transpose(1, 0, 2)
-        kept = []
-        for k, quad in enumerate(self._quads):
-            a, b, c = quad[:3]
-            normal = np.cross(b - a, c - a)
-            outside = quad + 1e-3 * normal / max(float(np.linalg.norm(normal)), 1e-9)
-            inside = ((outside.min(axis=0) >= low - 5e-4) & (outside.max(axis=0) <= high + 5e-4)).all(axis=1)
-            if not inside.any():
-                kept.append(k)
+        quads = np.stack(self._quads)
+        normals = np.cross(quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 0])
+        outside = quads + 1e-3 * (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9))[:, None]
+        least, most = outside.min(axis=1)[:, None], outside.max(axis=1)[:, None]
+        inside = ((least >= low - 5e-4) & (most <= high + 5e-4)).all(axis=2).any(axis=1)
+        kept = np.flatnonzero(~inside).tolist()
         self._quads, self._paint = [self._quads[k] for k in kept], [self._paint[k] for k in kept]
 
     def finish(self, closed: bool) -> Shape:

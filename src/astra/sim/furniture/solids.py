@@ -24,28 +24,20 @@ def solids_of(vertices: FloatArray, faces: IntArray) -> tuple[Solid, ...]:
         vertices: (N, 3) [m], the floor at z = 0.
         faces: (M, 3).
     """
-    points = _samples(vertices, faces)
-    low = points[points[:, 2] < LOW_M]
-    if len(low) == 0:
-        low = points
-    start = low[:, :2].min(axis=0)
-    span = low[:, :2].max(axis=0) - start
-    shape = np.maximum(1, np.ceil(span / CELL_M - 1e-6)).astype(int)
-    step = np.maximum(span / shape, 1e-6)
-    cells = ((points[:, :2] - start) / step).astype(int)
-    inside = ((points[:, :2] >= start) & (cells <= shape)).all(axis=1)
-    i, j = np.minimum(cells[inside], shape - 1).T
-    taken, tops = np.zeros(tuple(shape), dtype=bool), np.zeros(tuple(shape))
-    is_low = points[inside, 2] < LOW_M
-    if not is_low.any():
-        is_low[:] = True
-    upward = np.argsort(points[inside, 2], kind="stable")
-    tops[i[upward], j[upward]] = points[inside, 2][upward]  # the last, highest one stays
-    taken[i[is_low], j[is_low]] = True
+    x, y, z = _samples(vertices, faces).T
+    low = z < LOW_M
+    if not low.any():
+        low[:] = True
+    start, end = (np.array([f(x[low]), f(y[low])]) for f in (np.min, np.max))
+    shape = np.maximum(1, np.ceil((end - start) / CELL_M - 1e-6)).astype(int)
+    step = np.maximum((end - start) / shape, 1e-6)
+    i, j = (np.floor((v - v0) / dv).astype(int) - (v == v1) for v, v0, v1, dv in zip((x, y), start, end, step))
+    taken = np.zeros(tuple(shape), dtype=bool)
+    taken[np.minimum(i[low], shape[0] - 1), np.minimum(j[low], shape[1] - 1)] = True
     solids = []
     for a, b, c, d in _cover(_filled(taken)):
         (x0, y0), (x1, y1) = (start + step * (a, c)).tolist(), (start + step * (b, d)).tolist()
-        high = float(tops[a:b, c:d].max())
+        high = float(z[(i >= a) & (i < b) & (j >= c) & (j < d)].max())
         solids.append(Solid(((x0 + x1) / 2, (y0 + y1) / 2, high / 2), (x1 - x0, y1 - y0, high)))
     return tuple(solids)
 

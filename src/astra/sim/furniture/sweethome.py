@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from astra.core.errors import BadInputError
 from astra.core.types import FloatArray, IntArray, UInt8Array
 from astra.sim.furniture.shape import Size
+from astra.sim.furniture.tables import read_yaml
 from astra.sim.furniture.wavefront import Material, read_obj
 
 FOLDER = Path("/usr/share/sweethome3d/furniture")
@@ -86,7 +86,7 @@ def installed(folder: Path = FOLDER) -> bool:
 @functools.cache
 def entries(folder: Path = FOLDER) -> tuple[Entry, ...]:
     """Every model that we use, by category; what an older package does not hold is left out."""
-    wanted = yaml.safe_load((Path(__file__).parent / "sweethome.yaml").read_text("utf-8"))
+    wanted = read_yaml("sweethome.yaml")
     there: dict[str, tuple[str, dict[str, str]]] = {}
     for library in LICENCES:
         archive = folder / f"{library}.sh3f"
