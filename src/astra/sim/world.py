@@ -46,7 +46,9 @@ def build_office(out: Path, seed: int) -> World:
         x0, y0, x1, y1 = room.box[0] + half, room.box[1] + half, room.box[2] - half, room.box[3] - half
         corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
         areas.append(Area(room.name, room.label, CATEGORY[room.name], (room.function,), corners, (room.label,)))
-    instructions = [Instruction(text, (room.name,), "explicit" if any(c.isdigit() for c in text) else "implied") for room in plan.ROOMS for text in room.instructions]
+    instructions = [
+        Instruction(text, (room.name,), "explicit" if any(c.isdigit() for c in text) else "implied") for room in plan.ROOMS for text in room.instructions
+    ]
     instructions += [Instruction(text, (), "unanswerable") for text in plan.UNANSWERABLE]
     truth = WorldTruth(
         tuple(areas), tuple(instructions), np.array(plan.TOUR), Pose2(*plan.TOUR_START), free, RESOLUTION_M, (-plan.HALF_X, -plan.HALF_Y), seed=seed
