@@ -22,6 +22,7 @@ WALL_LIGHT = {plan.NORTH: 0.86, plan.SOUTH: 1.0, plan.EAST: 0.93, plan.WEST: 0.8
 UPHOLSTERY: tuple[Colour, ...] = ((166.0, 62.0, 54.0), (52.0, 98.0, 140.0), (84.0, 120.0, 70.0), (190.0, 146.0, 60.0), (110.0, 74.0, 120.0))
 WOOD: tuple[Colour, ...] = ((158.0, 114.0, 72.0), (120.0, 82.0, 56.0), (196.0, 164.0, 120.0))
 UPHOLSTERED = ("sofa", "armchair", "chair")
+PAINTS: dict[str, Callable[..., UInt8Array]] = {"planks": planks, "tiles": tiles, "carpet": surface}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class OfficeBuilder:
         for kind, box in [("tiles", corridor), *((room.floor, room.box) for room in plan.ROOMS)]:
             x0, y0, x1, y1 = box
             colour = self._colour(90, 175)
-            paint: Callable[..., UInt8Array] = {"planks": planks, "tiles": tiles, "carpet": surface}[kind]
+            paint = PAINTS[kind]
             halves = 2 if x1 - x0 > 10 else 1  # a long floor keeps its detail on two patches
             for left, right in itertools.pairwise(np.linspace(x0, x1, halves + 1)):
                 picture = paint(right - left, y1 - y0, colour, self.rng, FLOOR_PX_PER_M)
