@@ -42,7 +42,7 @@ class MppiConfig:
     near_m: float = 0.12  # clearance below which every second costs more
     near_weight: float = 6.0
     touch_m: float = 0.015
-    touch_weight: float = 60.0
+    touch_weight: float = 150.0
     speed_weight: float = 12.0
     reverse_weight: float = 4.0  # s per m driven backwards
     turn_weight: float = 0.8
@@ -50,6 +50,7 @@ class MppiConfig:
     person_m: float = 0.9  # clearance to a mover below which the robot slows down
     person_weight: float = 8.0
     person_gap_m: float = 0.30
+    person_touch_weight: float = 40.0  # only while driving: who stands still is walked around
 
     def __post_init__(self) -> None:
         require(5 <= self.steps <= 200, "steps", self.steps, "between 5 and 200")
@@ -219,14 +220,14 @@ class Mppi:
         allowed = self._floor.speeds.allowed(clearance, float(self._high[0, 0]))
         np.minimum(allowed, np.sqrt(_F(2.0 * self._brake * 0.7 * self._high[0, 0]) * np.maximum(time, 0.0) + _F(1e-4)), out=allowed)
         running = c.near_weight * np.maximum(_F(1.0) - clearance / _F(c.near_m), 0.0) ** 2
+        running += self._touching(clearance, c.touch_weight)
         if movers is not None and movers.shape[1] > 0:
             beside, courtesy = self._beside_movers(r, movers)
             np.minimum(clearance, beside, out=clearance)
             running += courtesy
+            running += self._touching(beside, c.person_touch_weight) * np.clip(np.abs(r.v) / _F(0.15), 0.1, 1.0)
             slow = np.clip(beside / _F(c.person_m), 0.1, 1.0) * self._high[0, 0]
             np.minimum(allowed, slow, out=allowed)
-        running += c.touch_weight * np.clip((_F(c.touch_m) - clearance) / _F(0.05), 0.0, 3.0)
-        running += (clearance < c.touch_m) * _F(0.3 * c.touch_weight)
         running += c.speed_weight * np.maximum(np.abs(r.v) - allowed, 0.0) ** 2 / self._high[0, 0] ** 2
         running += c.reverse_weight * np.maximum(-r.v, 0.0)
         running += c.speed_weight * np.maximum(np.abs(r.v * r.w) - _F(c.lateral_mps2), 0.0) ** 2
@@ -236,6 +237,12 @@ class Mppi:
         cost += c.smooth_weight * self._roughness(r, state)
         cost += self._turn_left(r, field, time[-1], final_yaw)
         return cost.astype(_F), clearance
+
+    def _touching(self, room_m: Float32Array, weight: float) -> Float32Array:
+        """The price (T, K) a second of touching something, the more the deeper."""
+        short = (_F(self.config.touch_m) - room_m) / _F(0.05)
+        price: Float32Array = _F(weight) * (np.clip(short, 0.0, 3.0) + _F(0.3) * (short > 0.0))
+        return price
 
     def _clearance(self, r: _Rollout) -> Float32Array:
         """Room (T, K) between the outline and the nearest solid [m]."""

@@ -184,6 +184,16 @@ def test_a_person_across_a_narrow_door_is_waited_for() -> None:
     assert min(log.clearances) > 0.03
 
 
+def test_who_is_walked_at_in_a_dead_end_does_not_flee_into_the_wall() -> None:
+    driver = expert(room(6.0, 1.4), movers=Walker((7.5, 0.7), (-0.7, 0.0)))
+    driver.plan(Pose2(5.0, 0.7, 0.0))
+    log = ride(driver, Pose2(0.8, 0.7, 0.0), 12.0)
+    assert min(log.clearances) > 0.01
+    squeezed = np.array(log.gaps) < 0.05
+    assert squeezed.any()  # this one does not wait, as a real one would
+    assert np.abs(log.v[squeezed]).max() < 0.4
+
+
 def test_facing_a_wall_the_robot_turns_away_and_goes() -> None:
     driver = expert(room(6.0, 4.0))
     driver.plan(Pose2(1.0, 2.0, math.pi))
