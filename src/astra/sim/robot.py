@@ -102,10 +102,15 @@ class LidarConfig:
 
 @dataclass(frozen=True, slots=True)
 class RobotConfig:
-    """A differential drive with a mast. base_link lies on the floor between the wheels."""
+    """A differential drive with a mast, round or rectangular. base_link lies on the floor between the wheels, in the middle.
+
+    `length_m`, `width_m`: of a rectangular body; 0: a round one of `radius_m`, which otherwise is the reach of its corners.
+    """
 
     name: str = "diffdrive"
     radius_m: float = 0.22
+    length_m: float = 0.0
+    width_m: float = 0.0
     body_height_m: float = 0.30
     mass_kg: float = 12.0
     max_linear_mps: float = 0.6
@@ -123,8 +128,31 @@ class RobotConfig:
         require(1.0 <= self.mass_kg <= 200.0, "mass_kg", self.mass_kg, "between 1 and 200")
         for name in ("max_linear_mps", "max_angular_radps", "max_linear_mps2", "max_angular_radps2"):
             require(0.0 < getattr(self, name) <= 10.0, name, getattr(self, name), "in (0, 10]")
-        require(self.wheels.track_m / 2 + 0.015 <= self.radius_m, "wheels.track_m", self.wheels.track_m, "small enough for radius_m")
-        require(self.cameras.offset_m < self.radius_m, "cameras.offset_m", self.cameras.offset_m, "inside radius_m")
+        require((self.length_m > 0.0) == (self.width_m > 0.0), "width_m", self.width_m, "positive if and only if length_m is")
+        require(0.0 <= self.length_m <= 2.0 and 0.0 <= self.width_m <= 2.0, "length_m, width_m", (self.length_m, self.width_m), "at most 2.0")
+        diagonal = math.hypot(self.length_m, self.width_m)
+        require(diagonal == 0.0 or abs(2.0 * self.radius_m - diagonal) < 0.01, "radius_m", self.radius_m, f"half the diagonal, {diagonal / 2.0:.3f}")
+        half = self.half_width_m
+        require(self.wheels.track_m / 2 + 0.015 <= half, "wheels.track_m", self.wheels.track_m, "narrower than the body")
+        require(self.cameras.offset_m < half, "cameras.offset_m", self.cameras.offset_m, "inside the body")
+
+    @property
+    def half_width_m(self) -> float:
+        """From the middle to either side."""
+        return self.width_m / 2 if self.width_m > 0.0 else self.radius_m
+
+    @property
+    def half_length_m(self) -> float:
+        """From the middle to the front and to the rear."""
+        return self.length_m / 2 if self.length_m > 0.0 else self.radius_m
+
+    @property
+    def footprint(self) -> tuple[tuple[float, float], ...]:
+        """The corners of a rectangular body on the floor, counter-clockwise in base_link [m]; none of a round one."""
+        if self.length_m == 0.0:
+            return ()
+        x, y = self.half_length_m, self.half_width_m
+        return ((x, y), (-x, y), (-x, -y), (x, -y))
 
     def rig(self) -> CameraRig:
         """The cameras, optical frames relative to base_link."""
@@ -143,10 +171,13 @@ ROBOT_GROUP = 4  # MuJoCo geom group of everything that belongs to the robot
 
 def mjcf_from_robot(robot: RobotConfig) -> str:
     """The robot as a MuJoCo model of its own, to be attached to a scene: body `base`, joints, velocity servos, IMU sensors."""
-    w, r = robot.wheels, robot.radius_m
+    w, reach = robot.wheels, robot.half_length_m - 0.06
     clearance, caster = 0.05, 0.03
     half = (robot.body_height_m - clearance) / 2
     mast = (robot.cameras.z_m + 0.05 - robot.body_height_m) / 2
+    hull = f'type="cylinder" size="{robot.radius_m:g} {half:g}"'
+    if robot.footprint:
+        hull = f'type="box" size="{robot.half_length_m:g} {robot.half_width_m:g} {half:g}"'
     wheels = "".join(
         f'<body name="wheel_{side}" pos="0 {sign * w.track_m / 2:g} {w.radius_m:g}">'
         f'<joint name="joint_{side}" axis="0 1 0" damping="0.02" armature="0.002"/>'
@@ -158,13 +189,13 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
     casters = "".join(
         f'<geom name="caster_{i}" type="sphere" size="{caster:g}" pos="{x:g} 0 {caster + 0.0005:g}" mass="0.1" '
         f'priority="2" condim="1" friction="0.001" group="{ROBOT_GROUP}"/>'
-        for i, x in enumerate((r - 0.06, -(r - 0.06)))
+        for i, x in enumerate((reach, -reach))
     )
     cameras = "".join(_camera_xml(robot.cameras, name, math.radians(yaw)) for name, yaw in zip(robot.cameras.names, robot.cameras.yaws_deg))
     return f"""<mujoco model="{robot.name}">
 <compiler angle="radian"/>
 <worldbody><body name="base"><freejoint name="root"/>
-<geom name="hull" type="cylinder" size="{r:g} {half:g}" pos="0 0 {clearance + half:g}"
+<geom name="hull" {hull} pos="0 0 {clearance + half:g}"
  mass="{robot.mass_kg:g}" friction="0.3" rgba="0.15 0.17 0.22 1" group="{ROBOT_GROUP}"/>
 <geom name="mast" type="cylinder" size="0.03 {mast:g}" pos="0 0 {robot.body_height_m + mast:g}"
  mass="0.5" friction="0.3" rgba="0.7 0.7 0.72 1" group="{ROBOT_GROUP}"/>

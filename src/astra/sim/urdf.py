@@ -32,10 +32,13 @@ def urdf_from_robot(robot: RobotConfig) -> str:
     hull = robot.body_height_m - clearance
     mast = robot.cameras.z_m + 0.05 - robot.body_height_m
     wheel = f'<cylinder radius="{robot.wheels.radius_m:g}" length="0.03"/>'
+    shape = f'<cylinder radius="{robot.radius_m:g}" length="{hull:g}"/>'
+    if robot.footprint:
+        shape = f'<box size="{robot.length_m:g} {robot.width_m:g} {hull:g}"/>'
     parts = [
         f'<?xml version="1.0"?>\n<robot name={quoteattr(robot.name)}>',
         '  <material name="dark"><color rgba="0.15 0.17 0.22 1"/></material>\n  <material name="light"><color rgba="0.7 0.7 0.72 1"/></material>',
-        _link("base_link", f'<cylinder radius="{robot.radius_m:g}" length="{hull:g}"/>', "dark", (0.0, 0.0, clearance + hull / 2), solid=True),
+        _link("base_link", shape, "dark", (0.0, 0.0, clearance + hull / 2), solid=True),
         _link("mast", f'<cylinder radius="0.03" length="{mast:g}"/>', "light", solid=True),
         _joint("mast_joint", "base_link", "mast", (0.0, 0.0, robot.body_height_m + mast / 2)),
     ]

@@ -277,6 +277,8 @@ def turn_plan(state: DriveState, yaw: float, robot: RobotConfig, config: MppiCon
 
 def outline_of(robot: RobotConfig) -> Outline:
     """The discs that cover a robot."""
+    if robot.footprint:
+        return Outline.rectangle(robot.half_length_m, robot.half_length_m, robot.half_width_m)
     return Outline.disc(robot.radius_m)
 
 
