@@ -20,6 +20,7 @@ LETTERS = 9.0  # a sign is read from up to so many heights of its letters
 CAMERA_M, HALF_VIEW_RAD = 0.9, math.radians(34.0)  # height of the cameras and half their vertical view
 SIDE_RAD = math.radians(40.0)  # off a sign's normal
 FINE_M, BEFORE_M = 0.05, 0.15  # cells of the sight; sight ends just before the board
+ROUNDS, VIEWS = 4, 2  # of planning; waypoints from which each sign is read
 AGAIN, NEW_FLOOR = 1.6, 0.5  # driving twice over the same floor costs more; a way back is worth it if so much of it is new
 
 
@@ -54,6 +55,7 @@ class Floor:
         parts, _ = label(self.passable, structure=np.ones((3, 3)))
         self.part: IntArray = parts
         self._graph = _grid_graph(self.passable, self.clearance)
+        self._from: dict[int, FloatArray] = {}  # the cost from a cell to every other
 
     def cell(self, point: Point) -> tuple[int, int]:
         """(row, column) of a point, clipped to the grid."""
@@ -78,7 +80,10 @@ class Floor:
         """Costs (K, K) of the ways between cells, infinite where there is none."""
         from scipy.sparse.csgraph import dijkstra
 
-        return np.asarray(dijkstra(self._graph, directed=False, indices=cells)[:, cells], dtype=np.float64)
+        new = [c for c in dict.fromkeys(cells) if c not in self._from]
+        if new:
+            self._from.update(zip(new, np.asarray(dijkstra(self._graph, directed=False, indices=new), dtype=np.float64)))
+        return np.stack([self._from[c][cells] for c in cells])
 
     def from_all(self, cells: list[int]) -> FloatArray:
         """Cost (N,) of the way from the nearest of some cells to every cell."""
@@ -129,17 +134,21 @@ def plan_tour(plan: Plan, free: BoolArray, sight: BoolArray, start: Point | None
             stops.append(cell)
         elif room.is_goal:
             missed.append(room.name)
-    way = _round_trip(floor, stops)
-    extra = _unread(floor, way, legible)
-    if extra:
-        way = _round_trip(floor, [*stops, *extra])
-    path = _eased(np.array([floor.point(c) for c in way]), floor)
+    for _ in range(ROUNDS):  # a stop more may lead the way past a sign elsewhere
+        way = _round_trip(floor, stops)
+        path = _eased(np.array([floor.point(c) for c in way]), floor)
+        extra = _unread(floor, [floor.flat(floor.cell((float(x), float(y)))) for x, y in path], legible)
+        if not extra:
+            break
+        stops += extra
     ahead = path[min(8, len(path) - 1)] - path[0]
     return Tour(path, Pose2(float(path[0, 0]), float(path[0, 1]), math.atan2(ahead[1], ahead[0])), tuple(missed))
 
 
 def legible_from(floor: Floor, reached: BoolArray, sight: BoolArray, outline: Box, sign: SignPlace) -> BoolArray:
     """The reached cells (Y, X) from which a camera at `CAMERA_M` can read a sign: near enough, not too oblique, nothing between."""
+    from scipy.ndimage import binary_erosion
+
     nearest = max((abs(sign.z_m - CAMERA_M) + 0.95 * sign.letter_m) / math.tan(HALF_VIEW_RAD), 0.5)
     offset = floor.points() - np.array(sign.at)
     ahead = offset @ np.array(sign.facing)
@@ -152,7 +161,8 @@ def legible_from(floor: Floor, reached: BoolArray, sight: BoolArray, outline: Bo
     x, y = (np.floor((points - np.array(outline[:2])) / FINE_M).astype(int)[..., k] for k in (0, 1))
     inside = (y >= 0) & (y < sight.shape[0]) & (x >= 0) & (x < sight.shape[1])
     mask[rows, columns] = (inside & sight[np.clip(y, 0, sight.shape[0] - 1), np.clip(x, 0, sight.shape[1] - 1)]).all(axis=1)
-    return mask
+    inner: BoolArray = binary_erosion(mask)  # not from the very edge, where there is a choice
+    return inner if inner.any() else mask
 
 
 def _start_cell(plan: Plan, floor: Floor, start: Point | None) -> int:
@@ -189,7 +199,7 @@ def _unread(floor: Floor, way: list[int], legible: dict[int, BoolArray]) -> list
     extra: list[int] = []
     for mask in legible.values():
         flat = mask.ravel()
-        if not (flat & driven).any():
+        if np.count_nonzero(flat & driven) < min(VIEWS, np.count_nonzero(flat)):
             extra.append(int(np.argmin(np.where(flat, detour - easy, np.inf))))
             driven[extra[-1]] = True
     return extra
