@@ -10,11 +10,14 @@ import numpy as np
 from astra.core.config import require
 from astra.core.types import Float32Array
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose3, RigCamera
+from astra.sim.fisheye import equidistant, views
+
+WIDEST_DEG = {"pinhole": 150.0, "equidistant": 180.0}
 
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
-    """Identical pinhole cameras around the mast, looking outwards and level."""
+    """Identical cameras around the mast, looking outwards and level; `lens`: pinhole, or equidistant (a fisheye)."""
 
     names: tuple[str, ...] = ("front", "left", "back", "right")
     yaws_deg: tuple[float, ...] = (0.0, 90.0, 180.0, 270.0)
@@ -24,13 +27,16 @@ class CameraConfig:
     z_m: float = 0.90
     offset_m: float = 0.08  # out from the mast's axis
     rate_hz: float = 10.0
+    lens: str = "pinhole"
 
     def __post_init__(self) -> None:
         require(len(self.names) == len(self.yaws_deg) > 0, "cameras.yaws_deg", self.yaws_deg, "as many as cameras.names, at least one")
         require(len(set(self.names)) == len(self.names), "cameras.names", self.names, "distinct")
         require(16 <= self.width <= 4096, "cameras.width", self.width, "between 16 and 4096")
         require(16 <= self.height <= 4096, "cameras.height", self.height, "between 16 and 4096")
-        require(10.0 <= self.horizontal_fov_deg <= 150.0, "cameras.horizontal_fov_deg", self.horizontal_fov_deg, "between 10 and 150")
+        require(self.lens in WIDEST_DEG, "cameras.lens", self.lens, f"one of {', '.join(WIDEST_DEG)}")
+        widest = WIDEST_DEG[self.lens]
+        require(10.0 <= self.horizontal_fov_deg <= widest, "cameras.horizontal_fov_deg", self.horizontal_fov_deg, f"between 10 and {widest:g}")
         require(0.3 <= self.z_m <= 2.0, "cameras.z_m", self.z_m, "between 0.3 and 2.0")
         require(0.04 <= self.offset_m <= 0.5, "cameras.offset_m", self.offset_m, "between 0.04 and 0.5")
         require(0.1 <= self.rate_hz <= 100.0, "cameras.rate_hz", self.rate_hz, "between 0.1 and 100")
@@ -157,7 +163,8 @@ class RobotConfig:
     def rig(self) -> CameraRig:
         """The cameras, optical frames relative to base_link."""
         c = self.cameras
-        model = CameraModel.from_fov(c.width, c.height, math.radians(c.horizontal_fov_deg))
+        lens = CameraModel.from_fov if c.lens == "pinhole" else equidistant
+        model = lens(c.width, c.height, math.radians(c.horizontal_fov_deg))
         cameras = []
         for name, degrees in zip(c.names, c.yaws_deg):
             yaw = math.radians(degrees)
@@ -169,8 +176,15 @@ class RobotConfig:
 ROBOT_GROUP = 4  # MuJoCo geom group of everything that belongs to the robot
 
 
-def mjcf_from_robot(robot: RobotConfig) -> str:
-    """The robot as a MuJoCo model of its own, to be attached to a scene: body `base`, joints, velocity servos, IMU sensors."""
+def mjcf_from_robot(robot: RobotConfig, rig: CameraRig | None = None) -> str:
+    """The robot as a MuJoCo model of its own, to be attached to a scene: body `base`, joints, velocity servos, IMU sensors.
+
+    Cameras have their names; one with a fisheye is several, `<name>/<number>` for every face of `fisheye.views`.
+
+    Args:
+        robot: the description.
+        rig: the cameras where they really are; by default where the description says.
+    """
     w, reach = robot.wheels, robot.half_length_m - 0.06
     clearance, caster = 0.05, 0.03
     half = (robot.body_height_m - clearance) / 2
@@ -191,7 +205,7 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
         f'priority="2" condim="1" friction="0.001" group="{ROBOT_GROUP}"/>'
         for i, x in enumerate((reach, -reach))
     )
-    cameras = "".join(_camera_xml(robot.cameras, name, math.radians(yaw)) for name, yaw in zip(robot.cameras.names, robot.cameras.yaws_deg))
+    cameras = "".join(_camera_xml(*view) for camera in (rig or robot.rig()).cameras for view in pinholes(camera))
     return f"""<mujoco model="{robot.name}">
 <compiler angle="radian"/>
 <worldbody><body name="base"><freejoint name="root"/>
@@ -210,9 +224,17 @@ def mjcf_from_robot(robot: RobotConfig) -> str:
 </mujoco>"""
 
 
-def _camera_xml(config: CameraConfig, name: str, yaw: float) -> str:
+def pinholes(camera: RigCamera) -> list[tuple[str, CameraModel, Pose3]]:
+    """What a renderer has to draw for a camera: name, pinhole model and base_from_cam of each view."""
+    if camera.model.distortion_model != "equidistant":
+        return [(camera.name, camera.model, camera.base_from_cam)]
+    faces = enumerate(views(camera.model))
+    return [(f"{camera.name}/{k}", face.model, camera.base_from_cam @ face.cam_from_face) for k, face in faces]
+
+
+def _camera_xml(name: str, model: CameraModel, base_from_cam: Pose3) -> str:
     # A MuJoCo camera looks along its -z axis with +y up; its field of view is the vertical one.
-    fovy = 2.0 * math.atan(math.tan(math.radians(config.horizontal_fov_deg) / 2.0) * config.height / config.width)
-    c, s = math.cos(yaw), math.sin(yaw)
-    position = f"{config.offset_m * c:.6g} {config.offset_m * s:.6g} {config.z_m:.6g}"
-    return f'<camera name="{name}" pos="{position}" xyaxes="{s:.6g} {-c:.6g} 0 0 0 1" fovy="{math.degrees(fovy):.8g}"/>'
+    fovy = math.degrees(2.0 * math.atan(model.height / 2.0 / model.fy))
+    axes = np.concatenate([base_from_cam.rotation[:, 0], -base_from_cam.rotation[:, 1]])
+    position, xyaxes = (" ".join(f"{v:.9g}" for v in values) for values in (base_from_cam.translation, axes))
+    return f'<camera name="{name}" pos="{position}" xyaxes="{xyaxes}" fovy="{fovy:.8g}"/>'

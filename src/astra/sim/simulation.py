@@ -13,11 +13,12 @@ from astra.core.types import CameraFrame, FloatArray, ImuSample, LaserScan, Scen
 from astra.geometry import CameraRig, Pose2
 from astra.sim import engine
 from astra.sim.culling import Culling
+from astra.sim.fisheye import Fisheye
 from astra.sim.foreign import completed_spec, read_spec
 from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP, ZONES_FILE
 from astra.sim.movers import MoverSet, load_movers
 from astra.sim.render import Renderer
-from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot
+from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot, pinholes
 from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
 from astra.sim.world import World
 
@@ -49,7 +50,8 @@ class Simulation:
         self.movers = MoverSet(self._model, crowd, robot.radius_m) if crowd else None
         self.triangles: tuple[int, ...] = ()  # of meshes, submitted for each image of the last `render`
         model = self._model
-        self._cameras = [int(model.camera(PREFIX + name).id) for name in robot.cameras.names]
+        self._views = [[(int(model.camera(PREFIX + name).id), (m.width, m.height)) for name, m, _ in pinholes(c)] for c in self.rig.cameras]
+        self._lenses = [Fisheye(c.model) if c.model.distortion_model == "equidistant" else None for c in self.rig.cameras]
         self._gyro = model.sensor(PREFIX + "gyro").adr[0]
         self._accel = model.sensor(PREFIX + "accelerometer").adr[0]
         self._wheel_angles = np.array([model.joint(f"{PREFIX}joint_{side}").qposadr[0] for side in ("left", "right")])
@@ -137,12 +139,19 @@ class Simulation:
 
     def render(self, *, depth: bool = False) -> tuple[CameraFrame, ...]:
         """One image of every camera, at this instant, on request with its depth."""
-        c = self.robot.cameras
         frames, triangles = [], []
-        for name, number in zip(c.names, self._cameras):
-            rgb, metres = self._renderer.camera(self._data, number, (c.width, c.height), (COLLISION_GROUP, ROBOT_GROUP), depth=depth)
-            frames.append(CameraFrame(self.time_ns, name, rgb, metres))
-            triangles.append(self._renderer.triangles)
+        for camera, views, lens in zip(self.rig.cameras, self._views, self._lenses):
+            pictures, depths, drawn = [], [], 0
+            for number, size in views:
+                rgb, metres = self._renderer.camera(self._data, number, size, (COLLISION_GROUP, ROBOT_GROUP), depth=depth)
+                pictures.append(rgb)
+                depths.append(metres)
+                drawn += self._renderer.triangles
+            if lens is not None:
+                pictures = [lens.compose(pictures)]
+                depths = [lens.compose_depth([d for d in depths if d is not None])] if depth else [None]
+            frames.append(CameraFrame(self.time_ns, camera.name, pictures[0], depths[0]))
+            triangles.append(drawn)
         self.triangles = tuple(triangles)
         return tuple(frames)
 

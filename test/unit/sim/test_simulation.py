@@ -10,7 +10,7 @@ import pytest
 
 from astra.core.errors import BadInputError
 from astra.geometry import Pose2
-from astra.sim.robot import RobotConfig
+from astra.sim.robot import CameraConfig, RobotConfig
 from astra.sim.simulation import Simulation
 from astra.sim.world import World
 
@@ -155,3 +155,22 @@ def test_unusable_scenes_are_named(tmp_path: Path) -> None:
     path.write_text("<mujoco><worldbody><geom size='-1'/></worldbody></mujoco>", encoding="utf-8")
     with pytest.raises(BadInputError, match=r"broken\.xml"):
         Simulation(World("broken", path), ROBOT, 0)
+
+
+def test_a_fisheye_shows_things_where_its_model_says(yard: World) -> None:
+    robot = RobotConfig(cameras=CameraConfig(names=("front", "left"), yaws_deg=(0.0, 90.0), lens="equidistant", horizontal_fov_deg=180.0))
+    simulation = Simulation(yard, robot, 0, Pose2(1.6, 0.1, -0.55))
+    frames = {f.camera: f for f in simulation.render(depth=True)}
+    simulation.close()
+    for camera in simulation.rig.cameras:
+        frame = frames[camera.name]
+        rgb = frame.rgb.astype(int)
+        rows, columns = np.nonzero((rgb[..., 0] > 120) & (rgb[..., 1] < 60))
+        assert rgb.shape == (160, 224, 3) and len(rows) >= 3
+        centre = np.append(simulation.pose().inverse().apply(np.array([[2.5, 0.4]])), [[1.2]], axis=1)
+        point = camera.base_from_cam.inverse().apply(centre)
+        expected, seen = camera.model.project(point)
+        assert seen.all()
+        assert [columns.mean(), rows.mean()] == pytest.approx(expected[0].tolist(), abs=0.8)
+        assert frame.depth_m is not None
+        assert np.median(frame.depth_m[rows, columns]) == pytest.approx(point[0, 2], abs=0.08)
