@@ -106,7 +106,8 @@ class Fitter:
         drawn = set(self.scene.zones)
         self.scene.sees = {a: tuple(b for b in seen if b in drawn) for a, seen in seen_from(self.plan).items() if a in drawn}
         ways = portals(self.plan)
-        self.scene.ways = {room: tuple(_way(p) for p in ways[room] if p.into in drawn) for room in ways if room in drawn}
+        if self.plan.kind != "warehouse":  # over low racks nearly all is seen from everywhere: looking from opening to opening costs more than it saves
+            self.scene.ways = {room: tuple(_way(p) for p in ways[room] if p.into in drawn) for room in ways if room in drawn}
 
     def _paint_of(self, room: Room) -> _Paint:
         finish = str(self._rng.choice(self._style.finishes_of(room.category)))
