@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   astra sim record worlds/office --out drives/office
   astra sim record worlds/office --out drives/office_small --size 160x120 --no-truth --seed 3
   astra sim record worlds/office --drive expert --seconds 60 --depth --size 160x120 --rate 10 --out drives/train0
+  astra sim record worlds/office --drive expert --randomize 17 --robot config/robot/tug.yaml --out drives/train1
 """
 
 
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth", action="store_true", help="record /<camera>/depth too (16UC1, millimetres)")
     parser.add_argument("--raw", action="store_true", help="images as they are instead of JPEG")
     parser.add_argument("--no-movers", action="store_true", help="leave out the people and carts of the world")
+    parser.add_argument("--randomize", type=int, metavar="SEED", help="cameras askew, light, noise, slip and late images, drawn by SEED")
     parser.add_argument("--undisturbed", action="store_true", help="expert: start where there is room, and push nobody")
     parser.add_argument("--no-truth", action="store_true", help="leave /ground_truth/* out")
     parser.set_defaults(run=run)
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         width, height = _size(args.size)
         robot = replace(robot, cameras=replace(robot.cameras, width=width, height=height))
     recording = RecordingConfig(args.rate, seconds=args.seconds, depth=args.depth, truth=not args.no_truth)
-    request = RecordRequest(world, args.out, robot, args.seed, args.drive, args.raw, not args.no_movers, not args.undisturbed, recording)
+    request = RecordRequest(world, args.out, robot, args.seed, args.drive, args.raw, not args.no_movers, not args.undisturbed, recording, args.randomize)
     result = record_world(request, _progress)
     print(f"{args.out}: {result.length_m:.1f} m in {result.duration_s:.0f} s, {result.frames} images, {result.collisions} collisions")
     return 0

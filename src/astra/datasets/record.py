@@ -16,6 +16,7 @@ from astra.datasets.origin import DriveOrigin
 from astra.datasets.writer import DriveWriter
 from astra.geometry import Pose3
 from astra.sim.driver import Driver
+from astra.sim.randomize import RandomizedRobot, randomized
 from astra.sim.recording import Recording, RecordingConfig, record_drive
 from astra.sim.robot import RobotConfig
 from astra.sim.simulation import Simulation
@@ -33,7 +34,8 @@ class RecordRequest:
     """What to record.
 
     `driver` is `tour` or `expert`; `seed` is that of the sensors' errors and of the expert's goals; `disturbances`: whether the
-    expert may start in a bad place and is pushed now and then, so that its plans show how to come back.
+    expert may start in a bad place and is pushed now and then, so that its plans show how to come back. `randomize`: seed of how the
+    robot differs from its description; None: not at all.
     """
 
     world: World
@@ -45,6 +47,12 @@ class RecordRequest:
     movers: bool = True
     disturbances: bool = True
     recording: RecordingConfig = field(default_factory=RecordingConfig)
+    randomize: int | None = None
+
+    @property
+    def real(self) -> RandomizedRobot | None:
+        """The robot as it is driven, where it differs from its description."""
+        return None if self.randomize is None else randomized(self.robot, self.randomize)
 
     def __post_init__(self) -> None:
         require(self.driver in DRIVERS, "driver", self.driver, f"one of {', '.join(DRIVERS)}")
@@ -91,7 +99,7 @@ class _Stage:
 
 
 def _tour(request: RecordRequest, truth: WorldTruth) -> _Stage:
-    simulation = Simulation(request.world, request.robot, request.seed, movers=request.movers)
+    simulation = Simulation(request.world, request.robot, request.seed, movers=request.movers, real=request.real)
     driver = TourDriver(truth.tour, TourConfig(), simulation.movers)
     return _Stage(simulation, driver, replace(request.recording, limit_s=driver.limit_s))
 
@@ -107,7 +115,7 @@ def _expert(request: RecordRequest, truth: WorldTruth) -> _Stage:
     kinds = list(StartKind) if request.disturbances else [StartKind.FREE]
     kind = kinds[int(rng.integers(len(kinds)))]
     start = draw_start(floor, outline_of(request.robot), kind, rng, (truth.tour_start.x, truth.tour_start.y))
-    simulation = Simulation(request.world, request.robot, request.seed, start, movers=request.movers)
+    simulation = Simulation(request.world, request.robot, request.seed, start, movers=request.movers, real=request.real)
     expert = ExpertDriver(truth, request.robot, rng, simulation.movers, floor=floor)
     driver = ExpertTour(expert, rng, duration_s, truth, DisturbanceConfig() if request.disturbances else None)
     return _Stage(simulation, driver, replace(request.recording, seconds=duration_s))

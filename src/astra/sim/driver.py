@@ -41,7 +41,9 @@ class Driver(Protocol):
 class DriveSink(Protocol):
     """Where a recorded drive goes; `datasets.DriveWriter` is one."""
 
-    def write_frame(self, frame: CameraFrame) -> None: ...
+    def write_frame(self, frame: CameraFrame, received_ns: int | None = None) -> None:
+        """An image, and when it arrived if that was not at once."""
+        ...
 
     def write_imu(self, sample: ImuSample) -> None: ...
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from astra.core.config import require
 from astra.core.errors import AstraError
-from astra.core.types import nanoseconds, seconds
+from astra.core.types import CameraFrame, nanoseconds, seconds
 from astra.geometry import Pose2
 from astra.sim.driver import Driver, DriveSink
 from astra.sim.simulation import Simulation
@@ -74,6 +74,7 @@ class _Session:
         periods = (1.0 / config.image_rate_hz, 1.0 / simulation.robot.lidar.rate_hz, MOVERS_S)
         self._images, self._scans, self._movers = (_Ticks(self._start_ns, period_s) for period_s in periods)
         self._frames, self._length_m, self._last = 0, 0.0, simulation.pose()
+        self._late: list[tuple[int, CameraFrame]] = []  # images on their way, with when they arrive [ns]
         self._goal: Pose2 | None = None
         self._planned_at_s, self._disturbed = -math.inf, False
 
@@ -101,10 +102,7 @@ class _Session:
         """Write what cameras and lidar see, and where everybody is, when it is time to."""
         now, simulation = self._simulation.time_ns, self._simulation
         if self._images.due(now):
-            views = simulation.render(depth=self._config.depth)
-            self._frames += len(views)
-            for frame in views:
-                self._sink.write_frame(frame)
+            self._take(simulation.render(depth=self._config.depth))
         if self._scans.due(now):
             self._sink.write_scan(simulation.scan())
         if self._config.truth and simulation.movers is not None and self._movers.due(now):
@@ -131,8 +129,26 @@ class _Session:
             sink.write_imu(sample)
         for twist in simulation.drain_wheel():
             sink.write_wheel(twist)
+        self._receive(simulation.time_ns)
         if self._config.truth:
             sink.write_truth(simulation.truth())
+
+    def _take(self, frames: tuple[CameraFrame, ...]) -> None:
+        """Images that were just taken: they arrive at once, or later, or never."""
+        real = self._simulation.real
+        for frame in frames:
+            received_ns = frame.stamp_ns if real is None else real.arrivals.received_ns(frame.camera, frame.stamp_ns)
+            if received_ns is not None:
+                self._late.append((received_ns, frame))
+        self._receive(self._simulation.time_ns)
+
+    def _receive(self, now_ns: int) -> None:
+        """Write the images that have arrived by now."""
+        for received_ns, frame in self._late:
+            if received_ns <= now_ns:
+                self._sink.write_frame(frame, received_ns)
+                self._frames += 1
+        self._late = [late for late in self._late if late[0] > now_ns]
 
     def recording(self) -> Recording:
         """What was driven so far."""

@@ -17,6 +17,7 @@ from astra.sim.fisheye import Fisheye
 from astra.sim.foreign import completed_spec, read_spec
 from astra.sim.meshes import CEILING_GROUP, COLLISION_GROUP, ZONES_FILE
 from astra.sim.movers import MoverSet, load_movers
+from astra.sim.randomize import RandomizedRobot
 from astra.sim.render import Renderer
 from astra.sim.robot import ROBOT_GROUP, RobotConfig, mjcf_from_robot, pinholes
 from astra.sim.sensors import ContactCounter, EncoderModel, ImuModel
@@ -25,6 +26,7 @@ from astra.sim.world import World
 STEP_NS = 2_500_000
 STEP_S = STEP_NS * 1e-9
 PREFIX = "robot/"  # of every name that belongs to the robot, so that a scene may use the same names
+OFFSCREEN_PX = (1920, 1200)  # to begin with; the renderer makes it as large as the picture
 CONTACT_EVERY = 4  # steps between looks at the contacts
 MOVERS_EVERY = 10  # steps between moves of people and carts
 MOVER_PREFIX = "mover/"  # of their bodies
@@ -39,12 +41,18 @@ class Simulation:
         seed: of the sensors' errors.
         start: the pose; by default the one of the world's tour.
         movers: whether the world's people and carts are there.
+        real: how the robot differs from its description, `randomized(robot, …)`; None: not at all.
     """
 
-    def __init__(self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None, *, movers: bool = True) -> None:
+    def __init__(
+        self, world: World, robot: RobotConfig, seed: int, start: Pose2 | None = None, *, movers: bool = True, real: RandomizedRobot | None = None
+    ) -> None:
         mujoco = engine.mujoco()
+        self.real = real
+        if real is not None:
+            robot = real.robot
         self.world, self.robot, self.rig = world, robot, robot.rig()
-        self._model = _compile(world, robot, movers=movers)
+        self._model = _compile(world, mjcf_from_robot(robot, real.true_rig if real is not None else None), movers=movers)
         self._data = mujoco.MjData(self._model)
         crowd = load_movers(world.scene.parent) if movers and world.truth is not None else ()
         self.movers = MoverSet(self._model, crowd, robot.radius_m) if crowd else None
@@ -63,6 +71,8 @@ class Simulation:
         rng = np.random.default_rng(seed)
         self._imu_model, self._encoders = ImuModel(robot.imu, rng), EncoderModel(robot.wheels, rng)
         self._scan_rng = np.random.default_rng([seed, 1])
+        self._rolled: FloatArray = np.zeros(2)  # what the encoders see: the wheels' angles [rad] and what they slipped
+        self._last_angles: FloatArray = np.zeros(2)
         self._contacts = ContactCounter()
         self._in_contact = False
         self._steps, self._owed_s = 0, 0.0
@@ -128,7 +138,7 @@ class Simulation:
                 self._imu.append(self._imu_model.measure(self.time_ns, mean[:3], mean[3:]))
                 self._imu_sum, self._imu_count = np.zeros(6), 0
             if self._steps % self._wheel_every == 0:
-                twist = self._encoders.measure(self.time_ns, data.qpos[self._wheel_angles])
+                twist = self._encoders.measure(self.time_ns, self._wheel_travel())
                 if twist is not None:
                     self._wheel.append(twist)
             if self._steps % CONTACT_EVERY == 0:
@@ -150,7 +160,10 @@ class Simulation:
             if lens is not None:
                 pictures = [lens.compose(pictures)]
                 depths = [lens.compose_depth([d for d in depths if d is not None])] if depth else [None]
-            frames.append(CameraFrame(self.time_ns, camera.name, pictures[0], depths[0]))
+            picture = pictures[0]
+            if self.real is not None:
+                picture = self.real.pictures.apply(picture, camera.name, self.time_ns * 1e-9, self.truth().angular_radps)
+            frames.append(CameraFrame(self.time_ns, camera.name, picture, depths[0]))
             triangles.append(drawn)
         self.triangles = tuple(triangles)
         return tuple(frames)
@@ -235,6 +248,14 @@ class Simulation:
         half, radius = robot.wheels.track_m / 2.0, robot.wheels.radius_m
         self._data.ctrl[self._servos] = (linear - half * angular) / radius, (linear + half * angular) / radius
 
+    def _wheel_travel(self) -> FloatArray:
+        """The angles (2,) [rad] that the encoders count: those of the wheels, and more where they slip."""
+        angles = self._data.qpos[self._wheel_angles]
+        gains = self.real.slip.gains(self.time_ns * 1e-9) if self.real is not None else 1.0
+        self._rolled = self._rolled + (angles - self._last_angles) * gains
+        self._last_angles = angles
+        return self._rolled
+
     def _touches(self) -> bool:
         contact = self._data.contact
         geoms = contact.geom
@@ -246,7 +267,7 @@ class Simulation:
         return bool((hull | sideways).any())
 
 
-def _compile(world: World, robot: RobotConfig, *, movers: bool) -> Any:
+def _compile(world: World, robot_xml: str, *, movers: bool) -> Any:
     mujoco = engine.mujoco()
     spec = read_spec(world.scene) if world.truth is not None else completed_spec(world.scene)
     try:
@@ -256,13 +277,13 @@ def _compile(world: World, robot: RobotConfig, *, movers: bool) -> Any:
             for body in [b for b in spec.bodies if b.name.startswith(MOVER_PREFIX)]:
                 spec.delete(body)
         frame = spec.worldbody.add_frame()
-        spec.attach(mujoco.MjSpec.from_string(mjcf_from_robot(robot)), frame=frame, prefix=PREFIX)
+        spec.attach(mujoco.MjSpec.from_string(robot_xml), frame=frame, prefix=PREFIX)
         spec.option.timestep = STEP_S
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
         spec.option.impratio = 10.0
         spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 0, 0
-        spec.visual.global_.offwidth, spec.visual.global_.offheight = max(1920, robot.cameras.width), max(1200, robot.cameras.height)
+        spec.visual.global_.offwidth, spec.visual.global_.offheight = OFFSCREEN_PX
         return spec.compile()
     except ValueError as error:
         raise BadInputError(f"{world.scene}: MuJoCo refuses this scene: {error}") from error

@@ -30,7 +30,7 @@ class Memory:
         self.movers: list[np.ndarray] = []
         self.goals: list[Pose2] = []
 
-    def write_frame(self, frame: CameraFrame) -> None:
+    def write_frame(self, frame: CameraFrame, received_ns: int | None = None) -> None:
         self.frames.append(frame)
 
     def write_imu(self, sample: ImuSample) -> None:
