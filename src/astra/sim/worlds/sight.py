@@ -66,6 +66,8 @@ def _stabbed(line: tuple[Portal, ...]) -> bool:
     if len(line) == 1:
         return True
     left, right, ahead = (np.array([getattr(p, name) for p in line]) for name in ("left", "right", "ahead"))
+    if (ahead @ ahead.T < -0.5).any():
+        return False  # no straight line turns back; one that grazes a wall would seem to
     through = (right[None, :] - left[:, None]).reshape(-1, 2)
     start = np.repeat(left, len(line), axis=0)
     through *= np.sign((through @ ahead.T).sum(axis=1))[:, None]

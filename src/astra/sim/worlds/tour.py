@@ -134,9 +134,10 @@ def plan_tour(plan: Plan, free: BoolArray, sight: BoolArray, start: Point | None
             stops.append(cell)
         elif room.is_goal:
             missed.append(room.name)
+    rooms = len(stops)
     for _ in range(ROUNDS):  # a stop more may lead the way past a sign elsewhere
         way = _round_trip(floor, stops)
-        path = _eased(np.array([floor.point(c) for c in way]), floor)
+        path = _eased(way, floor, stops[rooms:])
         extra = _unread(floor, [floor.flat(floor.cell((float(x), float(y)))) for x, y in path], legible)
         if not extra:
             break
@@ -199,8 +200,8 @@ def _unread(floor: Floor, way: list[int], legible: dict[int, BoolArray]) -> list
     extra: list[int] = []
     for mask in legible.values():
         flat = mask.ravel()
-        if np.count_nonzero(flat & driven) < min(VIEWS, np.count_nonzero(flat)):
-            extra.append(int(np.argmin(np.where(flat, detour - easy, np.inf))))
+        if int((flat & driven).sum()) < min(VIEWS, int(flat.sum())):
+            extra.append(int(np.argmin(np.where(flat & ~driven, detour - easy, np.inf))))
             driven[extra[-1]] = True
     return extra
 
@@ -241,15 +242,18 @@ def _short_order(cost: FloatArray) -> list[int]:
     return order
 
 
-def _eased(path: FloatArray, floor: Floor, passes: int = 12) -> FloatArray:
-    """Corners rounded where there is room."""
-    eased = path.copy()
+def _eased(way: list[int], floor: Floor, pinned: list[int], passes: int = 12) -> FloatArray:
+    """A way's points, its corners rounded where there is room; pinned cells stay where they are."""
+    eased = np.array([floor.point(c) for c in way])
+    kept = np.isin(way, pinned)
     for _ in range(passes):
         moved = eased.copy()
         moved[1:-1] = 0.5 * eased[1:-1] + 0.25 * (eased[:-2] + eased[2:])
         fits = np.array([floor.passable[floor.cell((float(x), float(y)))] for x, y in moved])
-        eased = np.where(fits[:, None], moved, eased)
-    return eased[np.r_[0 : len(eased) - 1 : 2, len(eased) - 1]]
+        eased = np.where((fits & ~kept)[:, None], moved, eased)
+    kept[::2] = True
+    kept[-1] = True
+    return eased[kept]
 
 
 def _grid_graph(passable: BoolArray, clearance: FloatArray) -> Any:
