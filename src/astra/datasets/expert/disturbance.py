@@ -68,7 +68,9 @@ class Disturber:
         if self.active:
             self._shake(time_s - self._last_s)
             self._last_s = time_s
-            changed = (command[0] + float(self._offset[0]), command[1] + float(self._offset[1]))
+            limit = np.array([self._robot.max_linear_mps, self._robot.max_angular_radps])
+            v, w = np.clip(np.array(command) + self._offset, -limit, limit).tolist()
+            changed = (v, w)
             if time_s < self._ends_s and self._is_safe(pose, changed, movers):
                 return changed
             self.active, self._begins_s = False, time_s + float(self._rng.exponential(self.config.every_s))

@@ -20,6 +20,9 @@ from astra.geometry import Pose2, wrap_angle
 from astra.sim.robot import RobotConfig
 from astra.sim.world import WorldTruth
 
+ALONE_M = 2.0  # nobody nearer: it is not a person that one waits for
+BACKING_OUT = 0.2  # of the dislike of driving backwards is left then
+
 
 @dataclass(frozen=True, slots=True)
 class ExpertConfig:
@@ -29,6 +32,8 @@ class ExpertConfig:
     speeds: SpeedConfig = field(default_factory=SpeedConfig)
     arrive_m: float = 0.12
     arrive_rad: float = 0.12
+    hesitate_s: float = 1.5  # without progress for so long, the robot rather backs out, for `back_out_s`
+    back_out_s: float = 4.0
     stuck_s: float = 6.0  # without progress for so long, the way is searched anew around what stands in it
     blocked_s: float = 30.0  # without progress for so long, the driver reports `blocked`
     movers_within_m: float = 5.0
@@ -36,6 +41,7 @@ class ExpertConfig:
     def __post_init__(self) -> None:
         require(0.02 <= self.arrive_m <= 0.5, "arrive_m", self.arrive_m, "between 0.02 and 0.5")
         require(0.02 <= self.arrive_rad <= 3.2, "arrive_rad", self.arrive_rad, "between 0.02 and 3.2")
+        require(self.hesitate_s > 0.0, "hesitate_s", self.hesitate_s, "positive")
         require(0.0 < self.stuck_s < self.blocked_s, "stuck_s", self.stuck_s, "positive, below blocked_s")
 
 
@@ -82,6 +88,7 @@ class ExpertDriver:
         self._plan: Plan | None = None
         self._planned_at_s = -math.inf
         self._best_time_s, self._best_at_s, self._replanned_at_s = math.inf, -math.inf, -math.inf
+        self._backs_out_until_s = -math.inf
         self._blocked = False
 
     @property
@@ -144,6 +151,7 @@ class ExpertDriver:
         self._field, self._goal, self._keep_yaw = self.floor.time_to(goal), goal, keep_yaw
         self.phase, self._blocked = Phase.DRIVING, False
         self._best_time_s, self._best_at_s, self._replanned_at_s = math.inf, -math.inf, -math.inf
+        self._backs_out_until_s = -math.inf
         self._planned_at_s = -math.inf
 
     def command(self, pose: Pose2, velocity: tuple[float, float], time_s: float) -> tuple[float, float]:
@@ -191,14 +199,14 @@ class ExpertDriver:
             movers = self._movers_near(pose, time_s)
             self._watch(pose, time_s, movers)
             final = self._goal.yaw if self._keep_yaw and self._goal is not None else None
-            self._plan = self._mppi.plan(state, self._field or towards, movers, final)
+            self._plan = self._mppi.plan(state, self._field or towards, movers, final, BACKING_OUT if time_s < self._backs_out_until_s else 1.0)
         self._planned_at_s = time_s
 
     def _turn(self, state: DriveState, yaw: float) -> Plan | None:
         """A turn on the spot to a heading, the short way or else the long one; None if a long outline has no room for either."""
         for long_way in (False, True):
             plan = turn_plan(state, yaw, self.robot, self.config.mppi, long_way)
-            if len(self.outline.offsets_m) == 1 or outline_clearance(self.floor, self.outline, plan.poses).min() > self.config.mppi.touch_m:
+            if self.outline.is_round or outline_clearance(self.floor, self.outline, plan.poses).min() > self.config.mppi.touch_m:
                 return plan
         return None
 
@@ -233,6 +241,9 @@ class ExpertDriver:
             self._best_time_s, self._best_at_s = left, time_s
         since = time_s - self._best_at_s
         self._blocked = since > self.config.blocked_s
+        alone = not (np.hypot(movers[0, :, 0] - pose.x, movers[0, :, 1] - pose.y) < ALONE_M).any()
+        if alone and since > self.config.hesitate_s and time_s >= self._backs_out_until_s:
+            self._backs_out_until_s = time_s + self.config.back_out_s
         if since > self.config.stuck_s and time_s - self._replanned_at_s > self.config.stuck_s:
             self._replanned_at_s = time_s
             moved = np.hypot(*(movers[-1, :, :2] - movers[0, :, :2]).T)
@@ -277,9 +288,10 @@ def turn_plan(state: DriveState, yaw: float, robot: RobotConfig, config: MppiCon
 
 def outline_of(robot: RobotConfig) -> Outline:
     """The discs that cover a robot."""
-    if robot.footprint:
-        return Outline.rectangle(robot.half_length_m, robot.half_length_m, robot.half_width_m)
-    return Outline.disc(robot.radius_m)
+    if not robot.footprint:
+        return Outline.disc(robot.radius_m)
+    body, wheels = Outline.rectangle(robot.half_length_m, robot.half_width_m), robot.wheels
+    return Outline((*body.discs, *((0.0, side * wheels.track_m / 2, wheels.radius_m) for side in (-1, 1))), body.radius_m)
 
 
 def floor_for(truth: WorldTruth, robot: RobotConfig, speeds: SpeedConfig | None = None) -> Floor:

@@ -41,7 +41,7 @@ class MppiConfig:
     lateral_mps2: float = 0.5
     near_m: float = 0.12  # clearance below which every second costs more
     near_weight: float = 6.0
-    touch_m: float = 0.015
+    touch_m: float = 0.03  # a round robot's wheels stick out by so much
     touch_weight: float = 150.0
     speed_weight: float = 12.0
     reverse_weight: float = 4.0  # s per m driven backwards
@@ -119,12 +119,15 @@ class Mppi:
         self._blend = np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(self._knots))).astype(_F)
         self._manoeuvres = self._make_manoeuvres()
         self._mean = np.zeros((c.steps, 2), _F)
+        self._reverse_weight = c.reverse_weight
 
     def reset(self) -> None:
         """Forget the last plan."""
         self._mean[:] = 0.0
 
-    def plan(self, state: DriveState, field: TimeField, movers: FloatArray | None = None, final_yaw: float | None = None) -> Plan:
+    def plan(
+        self, state: DriveState, field: TimeField, movers: FloatArray | None = None, final_yaw: float | None = None, reverse_share: float = 1.0
+    ) -> Plan:
         """The best way found from `state` down the time field.
 
         Args:
@@ -132,7 +135,9 @@ class Mppi:
             field: time to the goal.
             movers: (T+1, M, 3) x, y, radius [m] of movers at the plan's steps, from now on.
             final_yaw: heading wanted at the goal [rad].
+            reverse_share: of the usual dislike of driving backwards.
         """
+        self._reverse_weight = self.config.reverse_weight * reverse_share
         self._mean[:-1] = self._mean[1:]
         targets = self._sample()
         rollout = self._roll(state, targets)
@@ -229,7 +234,7 @@ class Mppi:
             slow = np.clip(beside / _F(c.person_m), 0.1, 1.0) * self._high[0, 0]
             np.minimum(allowed, slow, out=allowed)
         running += c.speed_weight * np.maximum(np.abs(r.v) - allowed, 0.0) ** 2 / self._high[0, 0] ** 2
-        running += c.reverse_weight * np.maximum(-r.v, 0.0)
+        running += self._reverse_weight * np.maximum(-r.v, 0.0)
         running += c.speed_weight * np.maximum(np.abs(r.v * r.w) - _F(c.lateral_mps2), 0.0) ** 2
         running += 0.05 * (r.w / self._high[1, 0]) ** 2
         cost = running.sum(axis=0) * dt
@@ -246,20 +251,15 @@ class Mppi:
 
     def _clearance(self, r: _Rollout) -> Float32Array:
         """Room (T, K) between the outline and the nearest solid [m]."""
-        cos = sin = None
-        least: Float32Array | None = None
-        for offset in self._outline.offsets_m:
-            if offset == 0.0:
-                distance = self._floor.distance_at(r.x, r.y)
-            else:
-                if cos is None or sin is None:
-                    cos, sin = np.cos(r.yaw), np.sin(r.yaw)
-                x: Float32Array = (r.x + _F(offset) * cos).astype(_F)
-                y: Float32Array = (r.y + _F(offset) * sin).astype(_F)
-                distance = self._floor.distance_at(x, y)
-            least = distance if least is None else np.minimum(least, distance)
-        assert least is not None
-        return least - _F(self._outline.radius_m)
+        if self._outline.is_round:
+            return self._floor.distance_at(r.x, r.y) - _F(self._outline.radius_m)
+        cos, sin = np.cos(r.yaw), np.sin(r.yaw)
+        least = np.full(r.x.shape, np.inf, _F)
+        for offset_x, offset_y, radius in self._outline.discs:
+            x: Float32Array = (r.x + _F(offset_x) * cos - _F(offset_y) * sin).astype(_F)
+            y: Float32Array = (r.y + _F(offset_x) * sin + _F(offset_y) * cos).astype(_F)
+            np.minimum(least, self._floor.distance_at(x, y) - _F(radius), out=least)
+        return least
 
     def _beside_movers(self, r: _Rollout, movers: FloatArray) -> tuple[Float32Array, Float32Array]:
         """Room (T, K) to the nearest mover [m], and the price (T, K) of coming close to one or of standing in its way."""

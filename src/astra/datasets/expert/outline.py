@@ -7,33 +7,44 @@ from dataclasses import dataclass
 
 from astra.core.errors import BadInputError
 
+_OVERHANG_M = 0.01
+_CORNER_M = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Discs of one radius whose centres lie at `offsets_m` along the base's x axis."""
+    """Discs (x, y, radius) in base_link [m]. `radius_m` is the largest disc about base_link that the outline holds."""
 
-    offsets_m: tuple[float, ...]
+    discs: tuple[tuple[float, float, float], ...]
     radius_m: float
 
     @property
     def reach_m(self) -> float:
         """The farthest that any part lies from base_link: room to turn on the spot."""
-        return max(abs(x) for x in self.offsets_m) + self.radius_m
+        return max(math.hypot(x, y) + r for x, y, r in self.discs)
+
+    @property
+    def is_round(self) -> bool:
+        """Whether turning on the spot changes nothing."""
+        return len(self.discs) == 1
 
     @staticmethod
     def disc(radius_m: float) -> Outline:
         """A round robot."""
-        return Outline((0.0,), radius_m)
+        return Outline(((0.0, 0.0, radius_m),), radius_m)
 
     @staticmethod
-    def rectangle(rear_m: float, front_m: float, half_width_m: float, overhang_m: float = 0.03) -> Outline:
-        """Discs that cover the rectangle -rear_m ≤ x ≤ front_m, |y| ≤ half_width_m and stick out of its sides by `overhang_m` at most."""
-        if min(rear_m, front_m, half_width_m) <= 0.0 or overhang_m <= 0.0:
-            raise BadInputError(f"a rectangle of {rear_m}, {front_m}, {half_width_m} m with overhang {overhang_m} m has no inside")
-        radius = half_width_m + overhang_m
-        step = 2.0 * math.sqrt(radius**2 - half_width_m**2)  # neighbours meet on the long sides
-        first, last = -rear_m + step / 2, front_m - step / 2
-        if last <= first:
-            return Outline(((front_m - rear_m) / 2,), math.hypot((front_m + rear_m) / 2, half_width_m))
-        count = math.ceil((last - first) / step) + 1
-        return Outline(tuple(first + (last - first) * k / (count - 1) for k in range(count)), radius)
+    def rectangle(half_length_m: float, half_width_m: float) -> Outline:
+        """The rectangle |x| ≤ half_length_m, |y| ≤ half_width_m, longer than wide: as wide as it is along its axis, small in its corners.
+
+        Of the short sides, a strip up to 0.05 m deep between middle and corners stays uncovered.
+        """
+        if not 0.0 < half_width_m <= half_length_m:
+            raise BadInputError(f"a rectangle of half length {half_length_m} m and half width {half_width_m} m is not longer than wide")
+        radius, corner = half_width_m + _OVERHANG_M, min(_CORNER_M, half_width_m / 2)
+        last = half_length_m - half_width_m
+        count = 2 + math.ceil(last / half_width_m) if last > 0.01 else 1
+        along = [last * (2.0 * k / max(count - 1, 1) - 1.0) for k in range(count)] if count > 1 else [0.0]
+        x, y = half_length_m - corner, half_width_m - corner
+        corners = [(sx * x, sy * y, corner + _OVERHANG_M) for sx in (-1, 1) for sy in (-1, 1)]
+        return Outline((*((a, 0.0, radius) for a in along), *corners), half_width_m)

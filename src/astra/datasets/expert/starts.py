@@ -64,11 +64,11 @@ def draw_start(floor: Floor, outline: Outline, kind: StartKind, rng: np.random.G
 
 def outline_clearance(floor: Floor, outline: Outline, poses: FloatArray) -> FloatArray:
     """Room (N,) between the outline at poses (N, 3) and the nearest solid [m]."""
-    offsets = np.array(outline.offsets_m)
-    x = poses[:, 0, None] + offsets * np.cos(poses[:, 2, None])
-    y = poses[:, 1, None] + offsets * np.sin(poses[:, 2, None])
+    ahead, aside, radius = np.array(outline.discs).T
+    cos, sin = np.cos(poses[:, 2, None]), np.sin(poses[:, 2, None])
+    x, y = poses[:, 0, None] + ahead * cos - aside * sin, poses[:, 1, None] + ahead * sin + aside * cos
     distance = floor.distance_at(x.astype(np.float32), y.astype(np.float32))
-    room: FloatArray = distance.min(axis=1).astype(np.float64) - outline.radius_m
+    room: FloatArray = (distance.astype(np.float64) - radius).min(axis=1)
     return room
 
 

@@ -263,11 +263,25 @@ def test_a_floor_without_corners_to_start_in_says_so() -> None:
 
 
 def test_a_rectangle_is_covered_by_its_discs() -> None:
-    outline = Outline.rectangle(0.25, 0.45, 0.28)
-    corners = np.array([[x, y] for x in (-0.25, 0.0, 0.1, 0.45) for y in (-0.28, 0.28)])
-    away = np.hypot(corners[:, None, 0] - np.array(outline.offsets_m), corners[:, None, 1]) - outline.radius_m
-    assert away.min(axis=1).max() <= 1e-9
-    assert outline.radius_m <= 0.31 + 1e-9
+    outline = Outline.rectangle(0.35, 0.25)
+    edge = np.linspace(-1.0, 1.0, 41)
+    rim = np.concatenate([[(0.35 * t, s * 0.25) for t in edge for s in (-1, 1)], [(s * 0.35, 0.25 * t) for t in edge for s in (-1, 1)]])
+    discs = np.array(outline.discs)
+    beyond = (np.hypot(rim[:, None, 0] - discs[:, 0], rim[:, None, 1] - discs[:, 1]) - discs[:, 2]).min(axis=1)
+    assert beyond.max() < 0.05
+    assert (np.abs(discs[:, 0]) + discs[:, 2]).max() <= 0.36 + 1e-9
+    assert (np.abs(discs[:, 1]) + discs[:, 2]).max() <= 0.26 + 1e-9
+    assert outline.reach_m == pytest.approx(math.hypot(0.35, 0.25), abs=0.02)
+
+
+def test_a_long_robot_gets_out_of_a_corner_and_through_a_door() -> None:
+    robot = RobotConfig(name="box", length_m=0.7, width_m=0.5, radius_m=math.hypot(0.35, 0.25))
+    driver = ExpertDriver(world_of(wall(room(6.0, 4.0), 3.0, (1.5, 2.5))), robot, np.random.default_rng(0))
+    assert not driver.outline.is_round
+    driver.plan(Pose2(5.0, 2.0, 1.5))
+    log = ride(driver, Pose2(0.1 + 0.45, 0.1 + 0.35, math.pi))
+    assert driver.done
+    assert min(log.clearances) > 0.0
 
 
 def test_disturbances_change_commands_only_where_there_is_room() -> None:
@@ -285,7 +299,7 @@ def test_disturbances_change_commands_only_where_there_is_room() -> None:
 
 def test_a_tour_goes_from_goal_to_goal_until_its_time_is_over() -> None:
     driver = expert(wall(room(6.0, 4.0), 3.0, (0.5, 1.6)))
-    tour = ExpertTour(driver, np.random.default_rng(2), 30.0, disturbances=DisturbanceConfig(every_s=4.0))
+    tour = ExpertTour(driver, np.random.default_rng(2), 40.0, disturbances=DisturbanceConfig(every_s=7.0))
     pose, v, w, dt, goals = Pose2(1.5, 3.0), 0.0, 0.0, 0.05, set()
     for k in range(1000):
         command = tour.command(pose, (v, w), k * dt)
@@ -296,7 +310,7 @@ def test_a_tour_goes_from_goal_to_goal_until_its_time_is_over() -> None:
         pose = pose @ Pose2.exp(v * dt, 0.0, w * dt)
         goals.add(tour.goal)
         assert outline_clearance(driver.floor, driver.outline, np.array([[pose.x, pose.y, pose.yaw]]))[0] > 0.0
-    assert tour.command(pose, (v, w), 30.0) is None
+    assert tour.command(pose, (v, w), 40.0) is None
     assert tour.progress == 1.0
     assert len(goals) >= 3
     assert tour.goals_reached >= 2
