@@ -184,8 +184,8 @@ class ExpertDriver:
         if self.phase is Phase.DRIVING and pose.distance_to(goal) < self.config.arrive_m:
             self.phase = Phase.TURNING if self._keep_yaw else Phase.DONE
         if self.phase is Phase.TURNING:
-            if pose.distance_to(goal) > 3.0 * self.config.arrive_m:
-                self.phase = Phase.DRIVING  # pushed away
+            if pose.distance_to(goal) > 1.6 * self.config.arrive_m:
+                self.phase = Phase.DRIVING  # pushed away, or slid
             elif abs(wrap_angle(goal.yaw - pose.yaw)) < self.config.arrive_rad:
                 self.phase = Phase.DONE
 
