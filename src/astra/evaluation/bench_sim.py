@@ -22,7 +22,9 @@ from astra.core.errors import AstraError, BadInputError
 from astra.core.types import FloatArray
 from astra.evaluation.bench_report import Result, spread, write_report
 from astra.evaluation.world_sfm import reconstruct_walk
+from astra.evaluation.world_signs import unread_signs
 from astra.geometry import Pose2
+from astra.perception.text import TextReader
 from astra.sim.robot import RobotConfig
 from astra.sim.simulation import Simulation
 from astra.sim.starts import random_start
@@ -67,6 +69,8 @@ def run(config: BenchSimConfig, out: Path, progress: Callable[[str], None] = lam
             progress(f"rendering {kind}s")
             results += rendering(kind, worlds, config)
             results += driving(kind, worlds[0], config)
+            read = [unread_signs(world, TextReader()) for world in worlds]
+            results.append(Result(f"{kind}/signs_unread", float(sum(len(left) for left, _ in read)), "", sum(n for _, n in read), None, "0"))
             if config.sfm:
                 progress(f"structure from motion in a {kind}")
                 sfm = reconstruct_walk(worlds[0])
