@@ -95,7 +95,7 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
             parts = losses(step)
         total = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(total):
-            raise BadInputError(f"the loss is not finite at step {step}: {({k: float(v) for k, v in parts.items()})}")
+            raise BadInputError(f"the loss is not finite at step {step}: {({k: v.item() for k, v in parts.items()})}")
         optimiser.zero_grad()
         accelerator.backward(total)
         norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)

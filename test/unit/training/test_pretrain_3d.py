@@ -40,10 +40,11 @@ def room() -> Sample:
         for column in range(48, 48 + round(WALL_M / 0.1) + 1):
             visible[row, column] = abs(row - 48) <= column - 48
     visible[48:, 40:56] = 1
-    future = np.zeros((30, 3), np.float32)
+    nowhere = np.zeros(3, np.float32)
     return Sample(
-        facts, 0, 0, image, depth, np.zeros((0, 7)), np.zeros((0, 3)), None, np.zeros(3), np.zeros(2, np.float32), False, future,
-        np.zeros(3, np.float32), np.zeros(3, np.float32), occupancy, visible,
+        shard=facts, tick=0, stamp_ns=0, image=image, depth=depth, imu=np.zeros((0, 7)), wheel=np.zeros((0, 3)), scan=None, pose=np.zeros(3),
+        velocity=np.zeros(2, np.float32), in_contact=False, disturbed=False, future=np.zeros((30, 3), np.float32), plan=None, goal=nowhere,
+        subgoal=nowhere, occupancy=occupancy, visible=visible,
     )  # fmt: skip
 
 
