@@ -11,6 +11,7 @@ import numpy as np
 
 from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.geometry import Pose2
+from astra.sim.textures import sign_width_m
 from astra.sim.worlds.plan import Box, Plan, Point, SignPlace
 
 COARSE_M = 0.1  # ways are planned on cells of this size
@@ -20,6 +21,7 @@ LETTERS = 9.0  # a sign is read from up to so many heights of its letters
 CAMERA_M, HALF_VIEW_RAD = 0.9, math.radians(34.0)  # height of the cameras and half their vertical view
 SIDE_RAD = math.radians(40.0)  # off a sign's normal
 FINE_M, BEFORE_M = 0.05, 0.15  # cells of the sight; sight ends just before the board
+APPROACH_M, VIEW_RAD = 0.3, math.radians(41.0)
 ROUNDS, VIEWS = 4, 2  # of planning; waypoints from which each sign is read
 AGAIN, NEW_FLOOR = 1.6, 0.5  # driving twice over the same floor costs more; a way back is worth it if so much of it is new
 
@@ -138,7 +140,7 @@ def plan_tour(plan: Plan, free: BoolArray, sight: BoolArray, start: Point | None
     for _ in range(ROUNDS):  # a stop more may lead the way past a sign elsewhere
         way = _round_trip(floor, stops)
         path = _eased(way, floor, stops[rooms:])
-        extra = _unread(floor, [floor.flat(floor.cell((float(x), float(y)))) for x, y in path], legible)
+        extra = _unread(floor, reached, path, {plan.signs[k]: mask for k, mask in legible.items()})
         if not extra:
             break
         stops += extra
@@ -191,19 +193,40 @@ def _middle(floor: Floor, reached: BoolArray, box: Box, worth: FloatArray | None
     return floor.flat((low[0] + row, low[1] + column))
 
 
-def _unread(floor: Floor, way: list[int], legible: dict[int, BoolArray]) -> list[int]:
-    """Cells near the way, from each of which a sign can be read that cannot be read on the way itself."""
-    driven = np.zeros(floor.passable.size, bool)
-    driven[way] = True
-    detour = floor.from_all(way)
-    easy = 2.0 * np.minimum(floor.clearance.ravel(), 0.5)
+def _unread(floor: Floor, reached: BoolArray, path: FloatArray, legible: dict[SignPlace, BoolArray]) -> list[int]:
+    """Cells near a path, two for each sign that cannot be read on it: from one to the other one drives straight towards or away from the sign."""
+    cells = [floor.flat(floor.cell((float(x), float(y)))) for x, y in path]
+    detour = floor.from_all(cells) - 2.0 * np.minimum(floor.clearance.ravel(), 0.5)
+    driven = np.zeros(reached.size, bool)
     extra: list[int] = []
-    for mask in legible.values():
+    for sign, mask in legible.items():
         flat = mask.ravel()
-        if int((flat & driven).sum()) < min(VIEWS, int(flat.sum())):
-            extra.append(int(np.argmin(np.where(flat & ~driven, detour - easy, np.inf))))
-            driven[extra[-1]] = True
+        if int((flat[cells] & _in_one_view(path, sign)).sum()) >= VIEWS:
+            continue
+        offset = floor.points().reshape(-1, 2) - np.array(sign.at)
+        aside = np.abs(offset @ np.array([-sign.facing[1], sign.facing[0]]))
+        cell = int(np.argmin(np.where(flat & ~driven, detour + 2.0 * aside, np.inf)))
+        steps = [floor.flat(floor.cell((x + s * sign.facing[0], y + s * sign.facing[1]))) for s in (APPROACH_M, -APPROACH_M) for x, y in [floor.point(cell)]]
+        extra += [cell, *[step for step in steps if reached.ravel()[step]][:1]]
+        driven[extra[-2:]] = True
     return extra
+
+
+def _in_one_view(path: FloatArray, sign: SignPlace) -> BoolArray:
+    """Waypoints (K,) at which one of four cameras (ahead, left, right, behind, 90° wide) has the whole of a sign in view."""
+    ahead = np.gradient(path, axis=0)
+    half = sign_width_m(sign.text, sign.letter_m) / 2
+    whole = np.ones(len(path), bool)
+    ends = [np.array(sign.at) + side * half * np.array([-sign.facing[1], sign.facing[0]]) for side in (-1.0, 1.0)]
+    bearings = [np.arctan2(*(end - path).T[::-1]) - np.arctan2(*ahead.T[::-1]) for end in ends]
+    camera = np.round((bearings[0] + _wrapped(bearings[1] - bearings[0]) / 2) / (math.pi / 2)) * (math.pi / 2)
+    for bearing in bearings:
+        whole &= np.abs(_wrapped(bearing - camera)) < VIEW_RAD
+    return whole
+
+
+def _wrapped(angle: FloatArray) -> FloatArray:
+    return np.asarray((angle + math.pi) % (2 * math.pi) - math.pi, dtype=np.float64)
 
 
 def _round_trip(floor: Floor, stops: list[int]) -> list[int]:
