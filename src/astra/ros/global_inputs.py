@@ -84,6 +84,7 @@ class GlobalInputs:
         self._bad_info: dict[str, str] = {}
         self._info_subscriptions: dict[str, Any] = {}
         self._bad_image: dict[str, str] = {}
+        self._unplaced: set[str] = set()  # cameras whose last image had no transform
         self._newest_clock_ns = 0
         self._jumps = self._restarts = self._broken = 0
         self.subscriptions = [node.create_subscription(Odometry, "odom", self._odometry, qos.SENSOR)]
@@ -117,7 +118,9 @@ class GlobalInputs:
             base_from_cam = self.base_from_frame(message.header.frame_id)
             if base_from_cam is None:
                 self.counts["images without transform"] += 1
+                self._unplaced.add(name)
                 continue
+            self._unplaced.discard(name)
             views.append(RawView(name, message, model, base_from_cam))
         return (found.stamp_ns, tuple(views)) if len(views) >= self.config.sync.min_cameras else None
 
@@ -170,8 +173,8 @@ class GlobalInputs:
         problems = [f"silent: {', '.join(silent)}"] if silent else []
         problems += [f"no camera_info: {', '.join(uncalibrated)}"] if uncalibrated else []
         problems += [f"{name}: {why}" for name, why in sorted((self._bad_info | self._bad_image).items())]
-        unplaced = self.counts["images without transform"]
-        problems += [f"no transform from {self.config.base_frame} to a camera's frame"] if unplaced and not problems else []
+        unplaced = ", ".join(sorted(self._unplaced))  # those of the newest images: one that came before its transform is forgiven
+        problems += [f"no transform from {self.config.base_frame} to a camera's frame: {unplaced}"] if unplaced and not problems else []
         usable = len(self.sync.names) - len(set(silent) | set(uncalibrated) | set(self._bad_info) | set(self._bad_image))
         level = OK if not problems else WARN if usable >= self.config.sync.min_cameras else ERROR
         counts = {f"refused_{reason.value}": self.sync.refused[reason] for reason in ImageRefusal}
