@@ -188,16 +188,12 @@ class Fitter:
         return self._lit(image, room, np.array([*a, high]), np.array([*(b - a), 0.0]), np.array([0.0, 0.0, low - high]), (*facing, 0.0))
 
     def _finish(self, finish: str, width_m: float, height_m: float, colour: Colour, px_per_m: float) -> UInt8Array:
-        if self._style.marks_per_m2 is not None:
-            return surface(width_m, height_m, colour, self._rng, px_per_m, self._style.marks_per_m2)
         return finishes.wall(finish, width_m, height_m, colour, self._rng, px_per_m)
 
     def _lit(
         self, image: UInt8Array, room: str, origin: FloatArray, right: FloatArray, down: FloatArray, normal: tuple[float, float, float]
     ) -> UInt8Array:
-        """A surface's picture under the light of its room: lamps where the style has pools of light, else by where it faces."""
-        if not self._style.pools:
-            return lit(image, np.full((2, 2), self._style.light_from.get(normal[:2], 1.0), np.float32))
+        """A surface's picture under the lamps of its room."""
         light = self._light[room]
         return lit(image, _tinted(light, light.gain(lattice(origin, right, down), normal)))
 
@@ -282,8 +278,7 @@ class Fitter:
             at = _point(a + (b - a) / length * float(self._rng.uniform(width / 2 + 0.08, length - width / 2 - 0.08)))
             if self._room_for(at, facing, width):
                 picture = poster(width, height, self._rng, self._style.poster_px)
-                if self._style.pools:
-                    picture = lit(picture, _tinted(self._light[room], np.ones((2, 2), np.float32)))
+                picture = lit(picture, _tinted(self._light[room], np.ones((2, 2), np.float32)))
                 self.posters.append(self._hang(at, facing, float(self._rng.uniform(1.35, 1.7)), (width, height), picture, room))
 
     def _floor(self, room: Room) -> None:
@@ -297,8 +292,7 @@ class Fitter:
             picture = self._lit(picture, room.name, *lie, (0.0, 0.0, 1.0))
             self.scene.quad(np.array([(left, low, 0.0), (right, low, 0.0), (right, high, 0.0), (left, high, 0.0)]), self.scene.patch(picture), zone=room.name)
             above = finishes.ceiling(style.ceiling, width, depth, self._rng, style.ceiling_px)
-            if style.pools:
-                above = lit(above, _tinted(light, np.ones((2, 2), np.float32)))
+            above = lit(above, _tinted(light, np.ones((2, 2), np.float32)))
             _draw_lamps(above, light.lamps, (left, low, right, high))
             corners = np.array([(left, high, top), (right, high, top), (right, low, top), (left, low, top)])
             self.scene.quad(corners, self.scene.patch(above), group=CEILING_GROUP, zone=self._zone(room.name, top))

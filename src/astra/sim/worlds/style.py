@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from astra.sim.worlds.plan import EAST, NORTH, SOUTH, WEST, Kind, Point
+from astra.sim.worlds.plan import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +12,7 @@ class Style:
     """Resolutions [px/m], lamps [m], finishes and pictures.
 
     `finishes`: by category of room, "" for all others, each with what to choose from. `dado`, `windows`: how often, 0 to 1.
-    `pools`: lamps light what is near them; else `light_from` says how bright surfaces that face a way are. `marks_per_m2`: of strong
-    marks on walls that know only one finish. `outer_doors`: categories of room in which one is painted. `open_above`: one sees far over what stands there.
+    `outer_doors`: categories of room in which one is painted. `open_above`: one sees far over what stands there.
     """
 
     wall_px: float
@@ -27,9 +26,6 @@ class Style:
     finishes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     dado: float = 0.0
     windows: float = 0.0
-    pools: bool = True
-    light_from: dict[Point, float] = field(default_factory=dict)
-    marks_per_m2: float | None = None
     outer_doors: tuple[str, ...] = ("entrance", "exit", "reception")
     open_above: bool = False
 
@@ -54,7 +50,3 @@ STYLES: dict[Kind, Style] = {
         outer_doors=("exit", "dock"), open_above=True,
     ),
 }  # fmt: skip
-DEMO = Style(
-    130.0, 110.0, 60.0, 190.0, 1.1, 2.0, (0.5, 0.5), "tiles", dado=1.0, pools=False, marks_per_m2=110.0,
-    light_from={NORTH: 0.86, SOUTH: 1.0, EAST: 0.93, WEST: 0.80}, outer_doors=("exit",),
-)  # fmt: skip
