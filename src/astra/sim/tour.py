@@ -16,6 +16,7 @@ SPACING_M = 0.05
 STAND_OFF_M = 0.6  # from somebody's outline to the robot's middle
 LOOK_AHEAD_M = 0.8  # of the path that must be clear of everybody
 LOOK_AHEAD_S = (0.0, 0.5, 1.0)
+PATIENCE_S, RETREAT_S, RETREAT_MPS = 15.0, 5.0, 0.25  # whom nobody lets pass gives way, back along the path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class TourDriver:
         self._config, self._crowd = config, crowd
         self._points = _resample(waypoints)
         self._index = 0
+        self._waits_since_s, self._retreats_until_s = math.inf, -math.inf
 
     @property
     def length_m(self) -> float:
@@ -83,13 +85,19 @@ class TourDriver:
     def command(self, pose: Pose2, velocity: tuple[float, float], time_s: float) -> tuple[float, float] | None:
         """The twist (m/s, rad/s) for this pose; None once the end is reached."""
         c, here = self._config, np.array([pose.x, pose.y])
+        if time_s < self._retreats_until_s:
+            return self._retreat(pose, time_s)
         window = self._points[self._index : self._index + 12]
         self._index += int(np.argmin(np.linalg.norm(window - here, axis=1)))
         last = len(self._points) - 1
         if self._index >= last - 2 and math.dist(self._points[last], here) < 0.12:
             return None
-        if self._is_crowded(time_s):
+        if self._is_crowded(time_s, ahead=True):
+            self._waits_since_s = min(self._waits_since_s, time_s)
+            if time_s - self._waits_since_s > PATIENCE_S:
+                self._waits_since_s, self._retreats_until_s = math.inf, time_s + RETREAT_S
             return 0.0, 0.0
+        self._waits_since_s = math.inf
         target = self._points[min(self._index + round(c.lookahead_m / SPACING_M), last)]
         distance = max(math.dist(target, here), 0.05)
         error = wrap_angle(math.atan2(target[1] - pose.y, target[0] - pose.x) - pose.yaw)
@@ -99,15 +107,28 @@ class TourDriver:
         turn = 2.0 * speed * math.sin(error) / distance
         return speed, float(np.clip(turn, -c.turn_radps, c.turn_radps))
 
-    def _is_crowded(self, time_s: float) -> bool:
+    def _retreat(self, pose: Pose2, time_s: float) -> tuple[float, float]:
+        """Backwards along the path that was driven, unless it bends too sharply or somebody stands there."""
+        here = np.array([pose.x, pose.y])
+        first = max(self._index - 12, 0)
+        self._index = first + int(np.argmin(np.linalg.norm(self._points[first : self._index + 1] - here, axis=1)))
+        target = self._points[max(self._index - round(self._config.lookahead_m / SPACING_M), 0)]
+        distance = math.dist(target, here)
+        error = wrap_angle(math.atan2(target[1] - pose.y, target[0] - pose.x) - pose.yaw - math.pi)
+        if distance < 0.1 or abs(error) > 0.8 or self._is_crowded(time_s, ahead=False):
+            return 0.0, 0.0
+        return -RETREAT_MPS, float(np.clip(2.0 * RETREAT_MPS * math.sin(error) / distance, -self._config.turn_radps, self._config.turn_radps))
+
+    def _is_crowded(self, time_s: float, *, ahead: bool) -> bool:
         if self._crowd is None:
             return False
         people = self._crowd.positions(time_s + np.array(LOOK_AHEAD_S)).reshape(-1, 1, 3)
-        path = self._points[self._index : self._index + round(LOOK_AHEAD_M / SPACING_M) + 1]
+        reach = round(LOOK_AHEAD_M / SPACING_M)
+        path = self._points[self._index : self._index + reach + 1] if ahead else self._points[max(self._index - reach, 0) : self._index + 1][::-1]
         distance = np.linalg.norm(people[..., :2] - path, axis=-1)
         # Whoever is nearer to where the robot stands than to where it goes is being left behind.
-        ahead = distance[:, -1] < distance[:, 0]
-        return bool(((distance < people[..., 2] + STAND_OFF_M).any(axis=1) & ahead).any())
+        coming = distance[:, -1] < distance[:, 0]
+        return bool(((distance < people[..., 2] + STAND_OFF_M).any(axis=1) & coming).any())
 
 
 def _resample(waypoints: FloatArray) -> FloatArray:

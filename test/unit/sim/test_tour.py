@@ -133,3 +133,23 @@ def test_a_drive_ends_when_its_time_is_over(yard: World) -> None:
 def _distance(p: tuple[float, float], a: np.ndarray, b: np.ndarray) -> float:
     t = float(np.clip(np.dot(np.array(p) - a, b - a) / np.dot(b - a, b - a), 0.0, 1.0))
     return math.dist(p, a + t * (b - a))
+
+
+class Lingerer:
+    """Somebody who stands on the path and leaves after a while."""
+
+    def positions(self, times_s: np.ndarray) -> np.ndarray:
+        return np.array([[(3.0 if t < 30.0 else 50.0, 0.0, 0.25)] for t in times_s])
+
+
+def test_whom_nobody_lets_pass_gives_way_and_comes_back() -> None:
+    driver = TourDriver(np.array([[0.0, 0.0], [5.0, 0.0]]), TourConfig(), Lingerer())
+    pose, track, time_s = Pose2(0.0, 0.0, 0.0), [], 0.0
+    while time_s < 120.0 and (command := driver.command(pose, (0.0, 0.0), time_s)) is not None:
+        v, w = command
+        pose, time_s = Pose2(pose.x + 0.02 * v * math.cos(pose.yaw), pose.y + 0.02 * v * math.sin(pose.yaw), pose.yaw + 0.02 * w), time_s + 0.02
+        track.append((time_s, pose.x))
+    waiting = max(x for t, x in track if t < 15.0)
+    assert 1.0 < waiting < 2.0  # well before the one who stands there
+    assert min(x for t, x in track if 15.0 < t < 30.0) < waiting - 0.4
+    assert pose.x > 4.85 and abs(pose.y) < 0.05
