@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,32 +13,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from astra import __version__
 from astra.core.config import require
 from astra.core.errors import BadInputError, MappingError
 from astra.core.paths import cache_dir
-from astra.core.types import Float32Array
-from astra.geometry import CameraModel, CameraRig
+from astra.geometry import CameraRig
+from astra.mapping.assemble import Reconstruction
 from astra.mapping.association import associate
-from astra.mapping.cloud import CloudConfig, floor_warnings, thin_cloud, write_cloud
+from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.detections import Detections, detect_landmarks, load_detections, save_detections
 from astra.mapping.features import PlaceEncoder, ViewSet, extract_features, load_views, save_views
 from astra.mapping.graph import GraphConfig, build_edges, build_nodes, position_sigmas
 from astra.mapping.keyframes import Keyframe, KeyframeConfig, KeyView, select_keyframes
-from astra.mapping.landmarks import LandmarkConfig, LandmarkExtractor, ViewEvidence
+from astra.mapping.landmarks import LandmarkConfig, LandmarkExtractor
 from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy, refined_trajectory, write_nav2_map
 from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matches, match_pairs, save_matches
 from astra.mapping.progress import Progress, Quiet, StageClock
-from astra.mapping.scale import MetricFragment, ScaleConfig, at_tour_start, inconsistencies, place_by_odometry, to_metric
+from astra.mapping.scale import MetricFragment, ScaleConfig, at_tour_start, place_by_odometry, to_metric
 from astra.mapping.sfm import SfmConfig, SfmInput, load_fragments, reconstruct, verify, write_database, write_metric_model
+from astra.mapping.summary import counts, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
 from astra.mapping.workspace import Workspace
 from astra.perception.local import LocalFeatureConfig
 from astra.topomap import Landmark, MapInfo, Node, TopoMap
-from astra.topomap.features import MapFeatures
 from astra.topomap.io import save_map
 
 logger = logging.getLogger(__name__)
@@ -230,24 +226,30 @@ class _Build:
                 tracks.append((refined_trajectory(mine, planar, tour.odometry), scans, mounts))
             self.occupancy = build_occupancy(tracks, self.config.occupancy)
 
+    def reconstruction(self) -> Reconstruction:
+        """What the stages so far have found."""
+        return Reconstruction(self.rigs, self.keyframes, self.views, self.fragments, self.occupancy)
+
     def connect(self, detections: Detections) -> tuple[dict[int, Node], tuple[Landmark, ...]]:
         """Nodes and landmarks, each listing the other."""
+        found = self.reconstruction()
         sigmas: dict[int, float] = {}
         for fragment in self.fragments:
-            sigmas |= position_sigmas(fragment, self.keyframes, self._focal_px())
-        nodes = build_nodes(self.fragments, self.keyframes, self._camera_names(), sigmas)
+            sigmas |= position_sigmas(fragment, self.keyframes, found.focal_px())
+        nodes = build_nodes(self.fragments, self.keyframes, found.camera_names(), sigmas)
         with self.clock.stage("landmarks"):
-            evidence = self._evidence(detections)
+            evidence = found.evidence(detections)
             landmarks = extend_covisibility(associate(evidence, self.config.landmarks), evidence)
         seen_at = landmark_ids_by_node(landmarks)
         nodes = {k: dataclasses.replace(node, landmark_ids=seen_at.get(k, ())) for k, node in nodes.items()}
         return nodes, tuple(landmarks)
 
     def write(self, nodes: dict[int, Node], landmarks: Sequence[Landmark], out: Path) -> MapInfo:
+        found = self.reconstruction()
         with self.clock.stage("writing"):
-            edges = build_edges(nodes, self.keyframes, self._seen_points(nodes), self.occupancy, self.config.graph)
-            info = self._info(nodes, landmarks, len(edges), out)
-            topo = TopoMap(info, self._cameras(), nodes, edges, {mark.id: mark for mark in landmarks})
+            edges = build_edges(nodes, self.keyframes, found.seen_points(nodes), self.occupancy, self.config.graph)
+            info = self._info(found, nodes, landmarks, len(edges), out.name)
+            topo = TopoMap(info, found.cameras(), nodes, edges, {mark.id: mark for mark in landmarks})
             images = {view.image: self.work.images / Path(view.image).name for node in nodes.values() for view in node.views}
             extras = Path(tempfile.mkdtemp(prefix=".extras.", dir=self.work.root))
             try:
@@ -256,133 +258,27 @@ class _Build:
                 write_cloud(thin_cloud(self.fragments[0].points_map, self.config.cloud), extras / "cloud.ply")
                 if self.occupancy is not None:
                     write_nav2_map(self.occupancy, extras / "nav2")
-                save_map(topo, self._map_features(nodes), images, out, {p.name: p for p in extras.iterdir()})
+                save_map(topo, found.map_features(nodes), images, out, {p.name: p for p in extras.iterdir()})
             finally:
                 shutil.rmtree(extras, ignore_errors=True)
         return info
 
-    def _info(self, nodes: Mapping[int, Node], landmarks: Sequence[Landmark], edges: int, out: Path) -> MapInfo:
-        import cv2
-        import pycolmap
-
+    def _info(self, found: Reconstruction, nodes: Mapping[int, Node], landmarks: Sequence[Landmark], edges: int, name: str) -> MapInfo:
         first = self.fragments[0]
-        build = {
+        build: dict[str, object] = {
             "tours": [tour.name for tour in self.tours],
-            "keyframes": len(self.keyframes),
-            "registered": len(nodes),
             "pairs": {"compared": self.pair_count, "matched": len(self.matches), "refused_by_odometry": self.refused_pairs},
-            "points": sum(len(fragment.points_map) for fragment in self.fragments),
-            "reprojection_error_px": round(float(first.sfm.point_errors.mean()), 3) if len(first.sfm.point_errors) else None,
-            "floor_rms_m": round(first.planarity_m, 4) if math.isfinite(first.planarity_m) else None,
+            **counts(found, nodes),
             "edges": edges,
             "landmarks": len(landmarks),
             "landmark_extractor": "none" if self.extractor is None else self.extractor.name,
             "place_encoder": "none" if self.encoder is None else type(self.encoder).__name__,
             "stage_seconds": dict(self.clock.seconds),
-            "versions": {"astra": __version__, "pycolmap": pycolmap.__version__, "opencv": cv2.__version__},
+            "versions": versions(),
             "config": dataclasses.asdict(self.config),
         }
-        return MapInfo(out.name, first.scale.source, first.scale.sigma, tuple(self._warnings(nodes)), build)
-
-    def _warnings(self, nodes: Mapping[int, Node]) -> list[str]:
-        warnings = []
-        if any(len(tour.rig.cameras) > len(rig.cameras) for tour, rig in zip(self.tours, self.rigs)):
-            warnings.append("it is not known where the cameras sit (no /tf_static): only the first camera was used")
-        if len(nodes) < self.config.min_registered * len(self.keyframes):
-            warnings.append(f"only {len(nodes)} of {len(self.keyframes)} keyframes could be placed")
-        if len(self.fragments) > 1:
-            sizes = ", ".join(str(len(fragment.map_from_base)) for fragment in self.fragments)
-            warnings.append(f"the map has {len(self.fragments)} fragments of {sizes} nodes that no evidence joins")
-        for number, fragment in enumerate(self.fragments):
-            found = inconsistencies(fragment, self.keyframes, self.rigs, is_mounted(self.tours[0].rig), self.config.scale)
-            warnings += [text if number == 0 else f"fragment {number}: {text}" for text in found]
-        if is_mounted(self.tours[0].rig):
-            warnings += floor_warnings(self.fragments[0].points_map, self.config.cloud)
-        return warnings
-
-    def _camera_names(self) -> dict[tuple[int, str], str]:
-        """(tour, camera) → name in the map; tours that share a camera's name and model share it, else the tour's number is added."""
-        names: dict[tuple[int, str], str] = {}
-        given: dict[str, CameraModel] = {}
-        for tour, rig in enumerate(self.rigs):
-            for camera in rig.cameras:
-                model = self._model(tour, camera.name)
-                name = camera.name if given.get(camera.name, model) == model else f"{camera.name}_{tour}"
-                given[name] = model
-                names[tour, camera.name] = name
-        return names
-
-    def _cameras(self) -> dict[str, CameraModel]:
-        return {name: self._model(*key) for key, name in self._camera_names().items()}
-
-    def _model(self, tour: int, camera: str) -> CameraModel:
-        """The camera's intrinsics, as the largest fragment refined them."""
-        found = next((f.sfm.models[tour, camera] for f in self.fragments if (tour, camera) in f.sfm.models), None)
-        return found or self.rigs[tour][camera].model
-
-    def _focal_px(self) -> float:
-        return float(np.median([model.fx for model in self._cameras().values()]))
-
-    def _view_points(self) -> dict[int, Float32Array]:
-        """View id → (N, 3) float32 [m, map] point of each feature, NaN where not triangulated."""
-        out = {}
-        for fragment in self.fragments:
-            for view_id, rows in fragment.sfm.observations.items():
-                points = np.full((len(rows), 3), np.nan, dtype=np.float32)
-                points[rows >= 0] = fragment.points_map[rows[rows >= 0]]
-                out[view_id] = points
-        return out
-
-    def _evidence(self, detections: Detections) -> list[ViewEvidence]:
-        """What every registered view contributes to the landmarks."""
-        row_of = {int(view_id): k for k, view_id in enumerate(self.views.ids)}
-        points = self._view_points()
-        poses = {view_id: pose for fragment in self.fragments for view_id, pose in fragment.map_from_cam.items()}
-        return [
-            ViewEvidence(
-                view.id,
-                keyframe.id,
-                self._model(keyframe.tour, view.camera),
-                poses[view.id],
-                self.views.keypoints[self.views.rows(row_of[view.id])],
-                points[view.id],
-                tuple(detections.get(view.id, ())),
-            )
-            for keyframe in self.keyframes
-            for view in keyframe.views
-            if view.id in poses
-        ]
-
-    def _seen_points(self, nodes: Mapping[int, Node]) -> dict[int, frozenset[int]]:
-        seen = {}
-        for node in nodes.values():
-            observations = self.fragments[node.fragment].sfm.observations
-            rows = np.concatenate([observations[view.id] for view in node.views])
-            seen[node.id] = frozenset(rows[rows >= 0].tolist())
-        return seen
-
-    def _map_features(self, nodes: Mapping[int, Node]) -> MapFeatures:
-        """Features of the registered views, points numbered over all fragments."""
-        first_point = np.cumsum([0] + [len(fragment.points_map) for fragment in self.fragments])
-        fragment_of = {view.id: node.fragment for node in nodes.values() for view in node.views}
-        kept = [k for k, view_id in enumerate(self.views.ids) if int(view_id) in fragment_of]
-        points = self._view_points()
-        rows = np.concatenate([np.arange(self.views.rows(k).start, self.views.rows(k).stop) for k in kept])
-        ids = []
-        for k in kept:
-            view_id = int(self.views.ids[k])
-            observed = self.fragments[fragment_of[view_id]].sfm.observations[view_id]
-            ids.append(np.where(observed >= 0, observed + first_point[fragment_of[view_id]], -1))
-        counts = [self.views.rows(k).stop - self.views.rows(k).start for k in kept]
-        return MapFeatures(
-            self.views.ids[kept],
-            np.cumsum([0, *counts]).astype(np.int64),
-            self.views.keypoints[rows],
-            self.views.descriptors[rows],
-            np.concatenate([points[int(self.views.ids[k])] for k in kept]),
-            np.concatenate(ids).astype(np.int64),
-            self.views.place[kept],
-        )
+        texts = tuple(warnings(found, nodes, self.tours, self.config.min_registered, self.config.scale, self.config.cloud))
+        return MapInfo(name, first.scale.source, first.scale.sigma, texts, build)
 
 
 def _check(tours: Sequence[Tour], out: Path) -> None:
@@ -406,5 +302,3 @@ def forget_old_workspaces(keep: int) -> None:
     for old in folders[keep:]:
         with suppress(OSError):
             shutil.rmtree(old)
-
-
