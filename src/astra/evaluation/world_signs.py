@@ -49,7 +49,7 @@ def _is_read(simulation: Simulation, reader: TextReader, tour: FloatArray, board
             bearing = math.atan2(board.centre[1] - pose.y, board.centre[0] - pose.x) - pose.yaw
             axis = simulation.rig[frame.camera].base_from_cam.rotation[:, 2]
             is_ahead = abs(math.remainder(bearing - math.atan2(axis[1], axis[0]), 2.0 * math.pi)) < math.radians(45.0)
-            if is_ahead and any(_agree(found.text, text) for found in reader.read(frame.rgb)):
+            if is_ahead and any(reads_as(found.text, text) for found in reader.read(frame.rgb)):
                 return True
     return False
 
@@ -69,7 +69,8 @@ def _looks(tour: FloatArray, board: Instance) -> list[int]:
     return chosen
 
 
-def _agree(found: str, text: str) -> bool:
+def reads_as(found: str, text: str) -> bool:
+    """Whether a reading is that of a text: all digits the same, nearly all letters."""
     a, b = (normalise_text(t).replace(" ", "") for t in (found, text))
     same_digits = [c for c in a if c.isdigit()] == [c for c in b if c.isdigit()]
     return same_digits and difflib.SequenceMatcher(None, a, b, autojunk=False).ratio() >= ALIKE
