@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import Float32Array, IntArray
-from astra.geometry import Pose3
+from astra.core.types import Float32Array, FloatArray, IntArray
+from astra.geometry import Pose2, Pose3
 from astra.global_model.backends.embedded import EmbeddedBackend
 from astra.global_model.backends.protocol import GlobalBackend, PosedImage
 from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, rank_nodes
@@ -30,7 +30,7 @@ from astra.global_model.fine import (
     unique_points,
 )
 from astra.global_model.loaded import LoadedMap
-from astra.global_model.types import LocalizationResult, Query, StageTimes, Status
+from astra.global_model.types import Alternative, LocalizationResult, Query, StageTimes, Status
 from astra.perception.local import LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures, match_units, unit_descriptors
 from astra.perception.place import PlaceEncoder, PlaceEncoderConfig
 
@@ -49,6 +49,8 @@ class GlobalLocalizerConfig:
     refine_angle_rad: float = math.radians(50.0)
     neighbour_m: float = 1.2  # nodes this near to a place's own take part in matching
     strong_confidence: float = 0.98  # of the best place: others are not tried
+    least_alternative: float = 0.02  # confidence of a pose that is worth a second look
+    objected_share: float = 0.3  # of its confidence that a pose keeps which must not be published
     claim_views: int = 3  # posed views that the backend gets to claim a pose from
     coarse_margin: float = 1.25  # of the best place's score over the next: the place is called known
     read_landmarks: str = "when_needed"  # or "always", "never": reading text takes longer than all the rest
@@ -66,6 +68,8 @@ class GlobalLocalizerConfig:
         require(0 < self.refine_angle_rad <= math.pi, "refine_angle_rad", self.refine_angle_rad, "in (0, π]")
         require(self.neighbour_m >= 0, "neighbour_m", self.neighbour_m, "≥ 0")
         require(0 < self.strong_confidence <= 1, "strong_confidence", self.strong_confidence, "in (0, 1]")
+        require(0 < self.least_alternative < 1, "least_alternative", self.least_alternative, "in (0, 1)")
+        require(0 < self.objected_share <= 1, "objected_share", self.objected_share, "in (0, 1]")
         require(self.claim_views >= 1, "claim_views", self.claim_views, "≥ 1")
         require(self.coarse_margin >= 1, "coarse_margin", self.coarse_margin, "≥ 1")
         choices = ("when_needed", "always", "never")
@@ -103,34 +107,59 @@ class GlobalLocalizer:
         self._extractor = LocalFeatureExtractor(self.config.local)
         self._encoder = PlaceEncoder(self.config.place)
         self._retrieval = PlaceRetrieval(self.loaded.index, self.loaded.features, self.config.coarse)
+        self._seen: tuple[Query, PlaceVotes] | None = None
 
     def localize(self, query: Query) -> LocalizationResult:
         """Where were these images taken? Lost, coarse or localized, always with the reason."""
         started = time.perf_counter()
+        self._seen = None
         images = self._extract(query)
         hinted = self._from_hint(query, images) if query.near is not None and self.config.read_landmarks != "always" else None
         if hinted is not None:
             total = time.perf_counter() - started
             return self._localized(query, hinted, (), StageTimes(0.0, 0.0, total, total))
         votes = self._retrieval.vote(self._encoder.encode([view.rgb for view in query.views]))
+        self._seen = query, votes
         matches: tuple[LandmarkMatch, ...] = ()
         read = self.config.read_landmarks == "always"
         if read:
             matches = self._read_landmarks(query)
         times = StageTimes(coarse_s=time.perf_counter() - started)
-        best, places, times = self._search(query, images, votes, matches, times)
-        if best is None and not read and self.config.read_landmarks == "when_needed":
+        attempts, places, times = self._search(query, images, votes, matches, times)
+        if not _accepted(attempts) and not read and self.config.read_landmarks == "when_needed":
             reading = time.perf_counter()
             matches = self._read_landmarks(query)
             times = replace(times, coarse_s=times.coarse_s + time.perf_counter() - reading)
             if matches:
-                best, places, times = self._search(query, images, votes, matches, times)
-        localized = best is not None and best.objection is None
-        claim = self._claim(query, places, votes) if not localized else None
+                attempts, places, times = self._search(query, images, votes, matches, times)
+        accepted = _accepted(attempts)
+        claim = self._claim(query, places, votes) if not accepted else None
         times = replace(times, total_s=time.perf_counter() - started)
-        if best is not None and localized:
-            return self._localized(query, best, matches, times)
-        return replace(self._not_localized(query, best, places, matches, times), claimed_map_from_base=claim)
+        if accepted:
+            best = max(accepted, key=lambda a: a.confidence)
+            return replace(self._localized(query, best, matches, times), alternatives=self._alternatives(attempts, best))
+        found = self._not_localized(query, places, matches, times)
+        return replace(found, claimed_map_from_base=claim, alternatives=self._alternatives(attempts, None))
+
+    def likeness(self, poses: FloatArray) -> FloatArray:
+        """How alike the images localized last and the map's views from base poses (K, 3) x, y, yaw are: cosine (K,), mean of the cameras.
+
+        NaN where the map has no view from near there, and everywhere if the last images were placed without comparing looks.
+        """
+        if self._seen is None:
+            return np.full(len(poses), np.nan)
+        query, votes = self._seen
+        out = np.full((len(poses), len(query.views)), np.nan)
+        for i, (x, y, yaw) in enumerate(np.asarray(poses).tolist()):
+            map_from_base = Pose3.from_pose2(Pose2(x, y, yaw))
+            for k, view in enumerate(query.views):
+                rows = self.loaded.rows_like(map_from_base @ view.base_from_cam, 2, self.config.refine_distance_m, self.config.refine_angle_rad)
+                if len(rows):
+                    out[i, k] = votes.similarity[k, rows].max()
+        known = np.isfinite(out)
+        total = np.where(known, out, 0.0).sum(axis=1)
+        likeness: FloatArray = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+        return likeness
 
     def _extract(self, query: Query) -> _Images:
         features = tuple(self._extractor.extract(view.rgb) for view in query.views)
@@ -155,23 +184,34 @@ class GlobalLocalizer:
 
     def _search(
         self, query: Query, images: _Images, votes: PlaceVotes, matches: Sequence[LandmarkMatch], times: StageTimes
-    ) -> tuple[_Attempt | None, tuple[Place, ...], StageTimes]:
-        """Try the places in order; the best pose without objection, if any."""
+    ) -> tuple[list[_Attempt], tuple[Place, ...], StageTimes]:
+        """Try the places in order, until one is beyond doubt."""
         started = time.perf_counter()
         ranked = rank_nodes(self.loaded.index, votes, matches, query.near, query.near_radius_m, self.config.coarse)
         places = group_places(self.loaded.index, ranked, matches, self.config.consistency)
         if matches:
             places = self._consistent(query, votes, places)
         grouped = time.perf_counter()
-        best: _Attempt | None = None
+        attempts: list[_Attempt] = []
         for place in places:
-            attempt = replace(self._solve_place(query, images, votes, place), place=place)
-            if attempt.objection is None and (best is None or attempt.confidence > best.confidence):
-                best = attempt
-            if best is not None and best.confidence >= self.config.strong_confidence:
+            attempts.append(replace(self._solve_place(query, images, votes, place), place=place))
+            if attempts[-1].objection is None and attempts[-1].confidence >= self.config.strong_confidence:
                 break
         done = time.perf_counter()
-        return best, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
+        return attempts, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
+
+    def _alternatives(self, attempts: Sequence[_Attempt], best: _Attempt | None) -> tuple[Alternative, ...]:
+        """The other poses that were found, likeliest first; of those about the same place only the first."""
+        kept: list[Alternative] = []
+        for attempt in sorted(attempts, key=lambda a: -a.confidence):
+            if attempt is best or attempt.pose is None or attempt.confidence < self.config.least_alternative:
+                continue
+            pose = attempt.pose.map_from_base
+            near = [pose_.map_from_base for pose_ in kept] + ([best.pose.map_from_base] if best and best.pose else [])
+            if all(float(np.linalg.norm(pose.translation - other.translation)) > 0.5 or pose.angle_to(other) > 0.3 for other in near):
+                doubt = 1.0 if attempt.objection is None else self.config.objected_share
+                kept.append(Alternative(pose, attempt.pose.covariance, doubt * attempt.confidence))
+        return tuple(kept)
 
     def _consistent(self, query: Query, votes: PlaceVotes, places: tuple[Place, ...]) -> tuple[Place, ...]:
         """Places whose likest view shows the query's scene, as far as the backend judges that (visual-consistency filter, section 3.1.2)."""
@@ -278,7 +318,7 @@ class GlobalLocalizer:
         )  # fmt: skip
 
     def _not_localized(
-        self, query: Query, best: _Attempt | None, places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
+        self, query: Query, places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
     ) -> LocalizationResult:
         if not places:
             return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, "nothing on the map looks like this", times=times)
@@ -293,8 +333,12 @@ class GlobalLocalizer:
             return LocalizationResult(
                 query.stamp_ns, Status.COARSE, 0.0, reason, None, None, nodes, matched, rejected, 0, times
             )
-        reason = "no place of the map explains what the images show" if best is None else str(best.objection)
+        reason = "no place of the map explains what the images show"
         return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, reason, None, None, nodes, (), (), 0, times)
 
     def _sees(self, node_ids: Sequence[int], landmark_id: int) -> bool:
         return any(landmark_id in self.loaded.map.nodes[i].landmark_ids for i in node_ids)
+
+
+def _accepted(attempts: Sequence[_Attempt]) -> list[_Attempt]:
+    return [attempt for attempt in attempts if attempt.objection is None]

@@ -87,9 +87,19 @@ class StageTimes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Alternative:
+    """A pose that the images would also fit, or that fits too poorly to be published: `map_from_base`, its covariance (6, 6), P(true)."""
+
+    map_from_base: Pose3
+    covariance: FloatArray
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LocalizationResult:
     """The answer to "Where am I?" with its evidence.
 
+    `alternatives` are what several images in a row can decide between (`astra.fusion.hypotheses`), best first; never a localization.
     `map_from_base` and `covariance` (6, 6: x y z rx ry rz, map frame) are given if and only if the status is localized.
     """
 
@@ -104,6 +114,7 @@ class LocalizationResult:
     rejected_landmarks: tuple[Evidence, ...] = ()
     inliers: int = 0
     times: StageTimes = field(default_factory=StageTimes)
+    alternatives: tuple[Alternative, ...] = ()
     claimed_map_from_base: Pose3 | None = None  # by a language model where geometry found nothing; unverified, never a localization
 
 

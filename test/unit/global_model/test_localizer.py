@@ -70,6 +70,15 @@ def test_a_hand_held_photo_is_placed_with_its_tilt(room, localizer):
     assert np.linalg.norm(found.translation - map_from_cam.translation) < 0.1 and found.angle_to(map_from_cam) < math.radians(2)
 
 
+def test_looks_prefer_the_true_pose_and_admit_where_the_map_shows_nothing(room, localizer):
+    pose = Pose2(3.0, 2.2, 0.6)
+    localizer.localize(query(room, pose))
+    poses = np.array([[pose.x, pose.y, pose.yaw], [pose.x, pose.y, pose.yaw + math.pi / 4], [60.0, 60.0, 0.0]])
+    likeness = localizer.likeness(poses)
+    assert likeness[0] > likeness[1]
+    assert np.isnan(likeness[2])
+
+
 def test_another_room_is_lost(localizer):
     other = box_room.BoxRoom(2)
     for pose in random_poses(2, 6):
