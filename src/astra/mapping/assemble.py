@@ -16,8 +16,8 @@ from astra.mapping.detections import Detections
 from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.landmarks import ViewEvidence
+from astra.mapping.metric import MetricFragment
 from astra.mapping.occupancy import Occupancy
-from astra.mapping.scale import MetricFragment
 from astra.topomap import Node
 from astra.topomap.features import MapFeatures
 

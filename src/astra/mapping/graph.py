@@ -13,8 +13,8 @@ from astra.core.config import require
 from astra.core.types import FloatArray
 from astra.geometry import Pose3
 from astra.mapping.keyframes import Keyframe
+from astra.mapping.metric import MetricFragment
 from astra.mapping.occupancy import Occupancy
-from astra.mapping.scale import MetricFragment
 from astra.topomap import Edge, EdgeKind, Node, View
 from astra.topomap.types import UNKNOWN
 

@@ -1,33 +1,42 @@
-"""Stage 5: metres, gravity and the map frame.
+"""Stage 5: metres. Every source that knows lengths gives a reading with its sigma; readings that agree are averaged, and one that does not is told.
 
-Scale is the robust ratio of odometry's to SfM's displacements over windows of a few metres, in which odometry has not drifted yet; without
-odometry the rig's extrinsics give it, and without a rig it stays unknown and is called so. The floor is the plane through the base poses;
-the map frame is the first base_link of the tour, put on that floor.
+Odometry is compared with SfM over windows of a few metres, in which it has not drifted yet. Without any source the scale is unknown and called so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from astra.core.config import require
 from astra.core.types import FloatArray
-from astra.geometry import CameraRig, Pose3, Trajectory
+from astra.geometry import CameraRig, Pose3
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.sfm import SfmFragment
+
+UNKNOWN_SOURCE = "unknown"
+# Where sources contradict each other, the first of these is believed: what a person measured, then what was driven, …
+PRIORITY = ("distance", "odometry", "camera_height", "imu", "rig")
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleConfig:
-    """Windows over which SfM and odometry are compared, and when their disagreement is worth a warning."""
+    """Windows over which SfM and odometry are compared, what each source is worth, and when a disagreement is worth a warning."""
 
     window_m: float = 2.5
     min_windows: int = 5
     odometry_sigma: float = 0.008  # relative, that no averaging removes: wheel radius, tyre wear, systematic slip
+    rig_baseline_sigma_m: float = 0.003  # of the distance between two cameras, as measured or drawn
+    rig_sigma: float = 0.02  # relative, that the reconstruction adds where the cameras' views hardly overlap
+    distance_sigma_m: float = 0.01  # of a distance measured with a tape between two cameras …
+    distance_sigma: float = 0.005  # … and relative, of the map over it
+    camera_height_sigma_m: float = 0.01  # of the height that the user gives
     max_scale_sigma: float = 0.02  # relative; above it the scale is called uncertain
+    max_usable_sigma: float = 0.15  # relative; a reading worse than this says nothing
+    max_disagreement: float = 3.0  # sigmas between two sources
     max_planarity_m: float = 0.06  # RMS of base positions from the floor plane
     max_inconsistency: float = 0.10  # of a window's length that SfM and odometry may differ by
     max_turn_inconsistency_rad: float = math.radians(6.0)  # over one window
@@ -35,41 +44,43 @@ class ScaleConfig:
     def __post_init__(self) -> None:
         require(0.2 <= self.window_m <= 50.0, "window_m", self.window_m, "0.2 … 50")
         require(self.min_windows >= 1, "min_windows", self.min_windows, "≥ 1")
-        require(0.0 <= self.odometry_sigma < 1.0, "odometry_sigma", self.odometry_sigma, "in [0, 1)")
+        for name in ("odometry_sigma", "rig_sigma", "distance_sigma"):
+            require(0.0 <= getattr(self, name) < 1.0, name, getattr(self, name), "in [0, 1)")
+        for name in ("rig_baseline_sigma_m", "distance_sigma_m", "camera_height_sigma_m"):
+            require(0.0 <= getattr(self, name) < 1.0, name, getattr(self, name), "in [0, 1) m")
         require(0.0 < self.max_scale_sigma < 1.0, "max_scale_sigma", self.max_scale_sigma, "in (0, 1)")
+        require(0.0 < self.max_usable_sigma < 1.0, "max_usable_sigma", self.max_usable_sigma, "in (0, 1)")
+        require(self.max_disagreement > 0.0, "max_disagreement", self.max_disagreement, "> 0")
         require(self.max_planarity_m > 0.0, "max_planarity_m", self.max_planarity_m, "> 0")
         require(0.0 < self.max_inconsistency < 1.0, "max_inconsistency", self.max_inconsistency, "in (0, 1)")
         require(self.max_turn_inconsistency_rad > 0.0, "max_turn_inconsistency_rad", self.max_turn_inconsistency_rad, "> 0")
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleReading:
+    """What one source says: metres per SfM unit and its relative sigma."""
+
+    source: str
+    metres_per_unit: float
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleEstimate:
-    """Metres per SfM unit, its relative sigma, and where it came from: "odometry", "rig" or "unknown"."""
+    """Metres per SfM unit, its relative sigma, and the source that says most about it, or "unknown".
+
+    readings: all usable sources, whose mean it is. refused: those of them that contradict the others.
+    """
 
     metres_per_unit: float
     sigma: float
     source: str
+    readings: tuple[ScaleReading, ...] = ()
+    refused: tuple[ScaleReading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MetricFragment:
-    """A fragment in the map frame, metres.
-
-    map_from_base: keyframe id → pose. map_from_cam: view id → pose. points_map: (P, 3).
-    map_from_sfm: rotation and translation applied after multiplying by scale.metres_per_unit.
-    """
-
-    sfm: SfmFragment
-    scale: ScaleEstimate
-    map_from_sfm: Pose3
-    map_from_base: dict[int, Pose3]
-    map_from_cam: dict[int, Pose3]
-    points_map: FloatArray
-    planarity_m: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Motions:
+class Motions:
     """Motions of the first camera between keyframes i < j about a window apart, in that camera's frame at i.
 
     odometry: (W, 3) [m], sfm: (W, 3) [units]; turn_error_rad: (W,) angle between the two rotations.
@@ -81,128 +92,77 @@ class _Motions:
     turn_error_rad: FloatArray
 
 
-def estimate_scale(
-    fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], config: ScaleConfig | None = None
-) -> ScaleEstimate:
-    """The fragment's scale from the best source at hand."""
-    config = config or ScaleConfig()
-    motions = _motions(fragment, keyframes, rigs, config)
-    if len(motions.keyframes) >= config.min_windows and np.linalg.norm(motions.odometry, axis=1).max() > 0.2 * config.window_m:
-        return _scale_from_odometry(motions, config)
-    if math.isfinite(fragment.unit_m):
-        return ScaleEstimate(fragment.unit_m, math.nan, "rig")
-    # Unknown: units are chosen so that the median point lies two units from the camera that sees it, and the map says so.
-    return ScaleEstimate(2.0 / max(_median_depth(fragment), 1e-9), math.nan, "unknown")
+def fuse_scale(readings: Sequence[ScaleReading], config: ScaleConfig) -> ScaleEstimate | None:
+    """The weighted mean of the logarithms of all readings that agree; None without a usable reading.
 
-
-def to_metric(
-    fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], mounted: bool, config: ScaleConfig | None = None
-) -> MetricFragment:
-    """Bring a fragment into metres, upright, with its first keyframe's base_link at the origin, heading along x.
-
-    Args:
-        rigs: one a tour.
-        mounted: whether base_link's tilt is known (a robot's rig); a hand-held camera's is found from its horizon.
+    Sources are taken in the order of `PRIORITY`. One that is further than `max_disagreement` sigmas from those before it is refused,
+    and sigma then grows to a third of the contradiction: somebody is wrong, and it may be the one that was believed.
     """
-    scale = estimate_scale(fragment, keyframes, rigs, config)
-    factor = scale.metres_per_unit
-    tour_of = {k.id: k.tour for k in keyframes}
-    ids = sorted(fragment.sfm_from_ref)
-    poses = {k: _scaled(fragment.sfm_from_ref[k], factor) @ rigs[tour_of[k]].cameras[0].base_from_cam.inverse() for k in ids}
-    positions = np.array([poses[k].translation for k in ids])
-    rotations = np.array([poses[k].rotation for k in ids])
-    up = _up(positions, rotations) if mounted else _horizon(rotations)
-    planarity = float(np.sqrt(np.mean(((positions - positions.mean(axis=0)) @ up) ** 2))) if mounted else math.nan
-    map_from_sfm = _level(poses[ids[0]], up, positions, mounted)
-    return MetricFragment(
-        fragment,
-        scale,
-        map_from_sfm,
-        {k: map_from_sfm @ poses[k] for k in ids},
-        {v: map_from_sfm @ _scaled(p, factor) for v, p in fragment.sfm_from_cam.items()},
-        map_from_sfm.apply(fragment.points * factor),
-        planarity,
-    )
+    usable = [r for r in readings if math.isfinite(r.metres_per_unit) and r.metres_per_unit > 0.0 and r.sigma <= config.max_usable_sigma]
+    if not usable:
+        return None
+    usable.sort(key=lambda r: PRIORITY.index(r.source))
+    agreed, refused, widen = [usable[0]], [], 0.0
+    for reading in usable[1:]:
+        mean, sigma = _log_mean(agreed)
+        apart = abs(math.log(reading.metres_per_unit) - mean)
+        if apart > config.max_disagreement * math.hypot(sigma, reading.sigma):
+            refused.append(reading)
+            widen = max(widen, apart / 3.0)
+        else:
+            agreed.append(reading)
+    mean, sigma = _log_mean(agreed)
+    best = min(agreed, key=lambda r: r.sigma)
+    return ScaleEstimate(math.exp(mean), max(sigma, widen), best.source, tuple(usable), tuple(refused))
 
 
-def moved(fragment: MetricFragment, map_from_old: Pose3) -> MetricFragment:
-    """The fragment carried into another map frame."""
-    return replace(
-        fragment,
-        map_from_sfm=map_from_old @ fragment.map_from_sfm,
-        map_from_base={k: map_from_old @ p for k, p in fragment.map_from_base.items()},
-        map_from_cam={v: map_from_old @ p for v, p in fragment.map_from_cam.items()},
-        points_map=map_from_old.apply(fragment.points_map),
-    )
+def odometry_reading(motions: Motions, config: ScaleConfig) -> ScaleReading | None:
+    """Median of the windows' ratios of displacement, weighted by displacement so that turns on the spot do not count."""
+    in_odometry = np.linalg.norm(motions.odometry, axis=1)
+    if len(in_odometry) < config.min_windows or in_odometry.max() <= 0.2 * config.window_m:
+        return None
+    in_sfm = np.linalg.norm(motions.sfm, axis=1)
+    usable = (in_odometry > 0.3 * in_odometry.max()) & (in_sfm > 1e-9)
+    ratio, weight = in_odometry[usable] / in_sfm[usable], in_odometry[usable]
+    if not len(ratio):
+        return None
+    scale = _weighted_median(ratio, weight)
+    for _ in range(10):  # Huber about the median: the mean of the inliers is the finer estimate
+        residual = np.abs(ratio - scale)
+        bound = 1.5 * max(1.4826 * float(np.median(residual)), 1e-6 * scale)
+        robust = weight * np.minimum(1.0, bound / np.maximum(residual, 1e-12))
+        scale = float((robust * ratio).sum() / robust.sum())
+    spread = 1.4826 * float(np.median(np.abs(ratio - scale))) / scale
+    overlap = 4.0  # neighbouring windows share most of their path
+    return ScaleReading("odometry", scale, math.hypot(spread / math.sqrt(max(len(ratio) / overlap, 1.0)), config.odometry_sigma))
 
 
-def place_by_odometry(fragment: MetricFragment, anchor: MetricFragment, keyframes: Sequence[Keyframe]) -> MetricFragment:
-    """Put a second fragment where odometry says it lies against `anchor`; it stays a fragment of its own.
-
-    The keyframes nearest in time on both sides are used; without odometry the fragment keeps its own origin.
-    """
-    with_odometry = {k.id: k for k in keyframes if k.odom_from_base is not None}
-    mine = [k for k in fragment.map_from_base if k in with_odometry]
-    theirs = [k for k in anchor.map_from_base if k in with_odometry]
-    pairs = [(abs(a - b), a, b) for a in mine for b in theirs if with_odometry[a].tour == with_odometry[b].tour]
-    if not pairs:
-        return fragment
-    _, a, b = min(pairs)
-    odom_from_a, odom_from_b = with_odometry[a].odom_from_base, with_odometry[b].odom_from_base
-    assert odom_from_a is not None and odom_from_b is not None
-    map_from_a = anchor.map_from_base[b].pose2() @ (odom_from_b.inverse() @ odom_from_a)
-    map_from_old = map_from_a @ fragment.map_from_base[a].pose2().inverse()
-    return moved(fragment, Pose3.from_pose2(map_from_old))
+def rig_reading(fragment: SfmFragment, rigs: Sequence[CameraRig], config: ScaleConfig) -> ScaleReading | None:
+    """The cameras' known distances; None for a single camera."""
+    if not math.isfinite(fragment.unit_m):
+        return None
+    baselines = [
+        float(np.linalg.norm(camera.base_from_cam.translation - rig.cameras[0].base_from_cam.translation)) for rig in rigs for camera in rig.cameras[1:]
+    ]
+    sigma = config.rig_baseline_sigma_m / max([*baselines, 1e-3])
+    return ScaleReading("rig", fragment.unit_m, math.hypot(sigma, config.rig_sigma))
 
 
-def at_tour_start(fragment: MetricFragment, keyframes: Sequence[Keyframe], odometry: Trajectory | None) -> MetricFragment:
-    """Move the origin from the first registered keyframe to the first base_link of its tour, along odometry."""
-    first = min(fragment.map_from_base)
-    pose = next(k for k in keyframes if k.id == first).odom_from_base
-    if odometry is None or pose is None or fragment.scale.source == "unknown":
-        return fragment
-    start = odometry.at(int(odometry.stamps_ns[0]))
-    keyframe_from_start = pose.inverse() @ start
-    map_from_start = fragment.map_from_base[first].pose2() @ keyframe_from_start
-    return moved(fragment, Pose3.from_pose2(map_from_start.inverse()))
+def unknown_scale(fragment: SfmFragment) -> ScaleEstimate:
+    """Units chosen so that the median point lies two units from the camera that sees it; the map says that they are no metres."""
+    return ScaleEstimate(2.0 / max(_median_depth(fragment), 1e-9), math.nan, UNKNOWN_SOURCE)
 
 
-def inconsistencies(
-    fragment: MetricFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], mounted: bool, config: ScaleConfig | None = None
-) -> list[str]:
-    """Warnings where the metric SfM and odometry disagree over a window, and where the scale or the floor is doubtful.
-
-    A camera whose mounting is not known can be compared by distance only.
-    """
-    config = config or ScaleConfig()
-    warnings = []
-    motions = _motions(fragment.sfm, keyframes, rigs, config)
-    if len(motions.keyframes):
-        in_odometry = np.linalg.norm(motions.odometry, axis=1)
-        in_sfm = motions.sfm * fragment.scale.metres_per_unit
-        missed = np.linalg.norm(in_sfm - motions.odometry, axis=1) if mounted else np.abs(np.linalg.norm(in_sfm, axis=1) - in_odometry)
-        shift = missed / np.maximum(in_odometry, 0.5)
-        turn = motions.turn_error_rad if mounted else np.zeros_like(shift)
-        for error, bound, what in (
-            (shift, config.max_inconsistency, "distance"),
-            (turn, config.max_turn_inconsistency_rad, "heading"),
-        ):
-            bad = int((error > bound).sum())
-            if bad:
-                a, b = motions.keyframes[int(np.argmax(error))]
-                warnings.append(
-                    f"SfM and odometry disagree in {what} over {bad} of {len(error)} stretches, worst between keyframes {a} and {b}"
-                )
-    if fragment.scale.source == "unknown":
-        warnings.append("the scale is unknown: give --odometry; lengths are in arbitrary units")
-    elif fragment.scale.source == "odometry" and not fragment.scale.sigma <= config.max_scale_sigma:
-        warnings.append(f"the scale is uncertain by {100 * fragment.scale.sigma:.1f} %")
-    if fragment.planarity_m > config.max_planarity_m:
-        warnings.append(f"base poses leave the floor plane by {100 * fragment.planarity_m:.0f} cm RMS: uneven floor, or a bent map")
-    return warnings
+def disagreements(estimate: ScaleEstimate) -> list[str]:
+    """One sentence for every source that was refused."""
+    return [
+        f"scale: {r.source.replace('_', ' ')} says {100 * (r.metres_per_unit / estimate.metres_per_unit - 1):+.1f} % (± {100 * r.sigma:.1f} %) "
+        f"against {estimate.source.replace('_', ' ')}, which is used"
+        for r in estimate.refused
+    ]
 
 
-def _motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], config: ScaleConfig) -> _Motions:
+def motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], config: ScaleConfig) -> Motions:
     """Windows of about `window_m` of odometry path, one starting at every registered keyframe."""
     known = [
         (k, k.odom_from_base) for k in sorted(keyframes, key=lambda k: k.id) if k.odom_from_base is not None and k.id in fragment.sfm_from_ref
@@ -224,75 +184,20 @@ def _motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequenc
             in_sfm.append(by_sfm.translation)
             turn_errors.append(by_odometry.angle_to(by_sfm))
             break
-    return _Motions(pairs, np.array(in_odometry).reshape(-1, 3), np.array(in_sfm).reshape(-1, 3), np.array(turn_errors))
+    return Motions(pairs, np.array(in_odometry).reshape(-1, 3), np.array(in_sfm).reshape(-1, 3), np.array(turn_errors))
 
 
-def _scale_from_odometry(motions: _Motions, config: ScaleConfig) -> ScaleEstimate:
-    """Median of the windows' ratios of displacement, weighted by displacement so that turns on the spot do not count."""
-    in_odometry = np.linalg.norm(motions.odometry, axis=1)
-    in_sfm = np.linalg.norm(motions.sfm, axis=1)
-    usable = (in_odometry > 0.3 * in_odometry.max()) & (in_sfm > 1e-9)
-    ratio, weight = in_odometry[usable] / in_sfm[usable], in_odometry[usable]
-    scale = _weighted_median(ratio, weight)
-    for _ in range(10):  # Huber about the median: the mean of the inliers is the finer estimate
-        residual = np.abs(ratio - scale)
-        bound = 1.5 * max(1.4826 * float(np.median(residual)), 1e-6 * scale)
-        robust = weight * np.minimum(1.0, bound / np.maximum(residual, 1e-12))
-        scale = float((robust * ratio).sum() / robust.sum())
-    spread = 1.4826 * float(np.median(np.abs(ratio - scale))) / scale
-    overlap = 4.0  # neighbouring windows share most of their path
-    return ScaleEstimate(scale, math.hypot(spread / math.sqrt(max(len(ratio) / overlap, 1.0)), config.odometry_sigma), "odometry")
+def _log_mean(readings: Sequence[ScaleReading]) -> tuple[float, float]:
+    """Mean of the logarithms and its sigma, weighted by 1/σ²."""
+    weights = np.array([1.0 / max(r.sigma, 1e-4) ** 2 for r in readings])
+    logs = np.array([math.log(r.metres_per_unit) for r in readings])
+    return float((weights * logs).sum() / weights.sum()), float(1.0 / math.sqrt(weights.sum()))
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
-
-
-def _scaled(pose: Pose3, factor: float) -> Pose3:
-    return Pose3(pose.rotation, pose.translation * factor)
-
-
-def _up(positions: FloatArray, rotations: FloatArray) -> FloatArray:
-    """The floor's normal (3,): the base frames' z axes and the plane through their positions, each weighed by its noise.
-
-    Minimises Σ (n·(p − p̄))² / σ_p² + Σ |n − z|² / σ_z² over n = z̄ + tangent, three linearised steps.
-    """
-    position_sigma, axis_sigma, independent = 0.02, math.radians(0.5), 10.0
-    up = rotations[:, :, 2].mean(axis=0)
-    up /= np.linalg.norm(up)
-    prior = up.copy()
-    centred = positions - positions.mean(axis=0)
-    scatter = centred.T @ centred / position_sigma**2
-    trust = min(len(positions), independent) / axis_sigma**2  # the axes' errors are alike, they do not average out
-    for _ in range(3):
-        basis = np.linalg.svd(up[None])[2][1:]  # (2, 3) tangents
-        normal = basis @ scatter @ basis.T + trust * np.eye(2)
-        right = -basis @ scatter @ up + trust * basis @ (prior - up)
-        up = up + np.linalg.solve(normal, right) @ basis
-        up /= np.linalg.norm(up)
-    return np.asarray(up, dtype=np.float64)
-
-
-def _horizon(rotations: FloatArray) -> FloatArray:
-    """Up for a hand-held camera: people hold it level, so up is the direction most orthogonal to all its sideways axes."""
-    sideways = rotations[:, :, 1]
-    _, _, axes = np.linalg.svd(sideways)
-    up: FloatArray = axes[-1]
-    if float((rotations[:, :, 2] @ up).mean()) < 0:
-        up = -up
-    return up
-
-
-def _level(first: Pose3, up: FloatArray, positions: FloatArray, mounted: bool) -> Pose3:
-    """map_from_sfm (metric): z along `up`, x along the first base's heading, origin below it on the floor plane."""
-    heading = first.rotation[:, 0] - up * float(first.rotation[:, 0] @ up)
-    x = heading / max(float(np.linalg.norm(heading)), 1e-9)
-    rotation = np.stack([x, np.cross(up, x), up])
-    floor = float(np.median(positions @ up)) if mounted else float(first.translation @ up)
-    origin = first.translation + up * (floor - float(first.translation @ up))
-    return Pose3(rotation, -rotation @ origin)
 
 
 def _median_depth(fragment: SfmFragment) -> float:

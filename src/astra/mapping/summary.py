@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from astra import __version__
 from astra.mapping.assemble import Reconstruction
 from astra.mapping.cloud import CloudConfig, floor_warnings
-from astra.mapping.scale import ScaleConfig, inconsistencies
+from astra.mapping.metric import inconsistencies
+from astra.mapping.scale import ScaleConfig
 from astra.mapping.tour import Tour, is_mounted
 from astra.topomap import Node
 
