@@ -26,10 +26,11 @@ from astra.mapping.features import PlaceEncoder, ViewSet, extract_features, load
 from astra.mapping.graph import GraphConfig, build_edges, build_nodes, position_sigmas
 from astra.mapping.keyframes import Keyframe, KeyframeConfig, KeyView, select_keyframes
 from astra.mapping.landmarks import LandmarkConfig, LandmarkExtractor
+from astra.mapping.metric import MetricFragment, at_tour_start, place_by_odometry, to_metric
 from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy, refined_trajectory, write_nav2_map
 from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matches, match_pairs, save_matches
 from astra.mapping.progress import Progress, Quiet, StageClock
-from astra.mapping.scale import MetricFragment, ScaleConfig, at_tour_start, place_by_odometry, to_metric
+from astra.mapping.scale import ScaleConfig
 from astra.mapping.sfm import SfmConfig, SfmInput, load_fragments, reconstruct, verify, write_database, write_metric_model
 from astra.mapping.summary import counts, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig

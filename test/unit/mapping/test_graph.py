@@ -9,8 +9,9 @@ from astra.core.types import LaserScan
 from astra.geometry import BODY_FROM_OPTICAL, Pose2, Pose3, Trajectory
 from astra.mapping.graph import GraphConfig, build_edges, position_sigmas
 from astra.mapping.keyframes import Keyframe, KeyView
+from astra.mapping.metric import MetricFragment
 from astra.mapping.occupancy import OccupancyConfig, build_occupancy
-from astra.mapping.scale import MetricFragment, ScaleEstimate
+from astra.mapping.scale import ScaleEstimate
 from astra.mapping.sfm import SfmFragment
 from astra.topomap import EdgeKind, Node
 

@@ -1,143 +1,103 @@
-"""Metres, gravity and the map frame are recovered from trajectories whose truth is known."""
+"""Readings of the scale are weighed by their sigmas; one that contradicts the others is told."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera, Trajectory
+from astra.core.errors import BadInputError
+from astra.geometry import CameraModel, Pose3
+from astra.mapping.clues import MeasuredDistance, MetricClues, camera_height_reading, check_distances, distance_reading, find_floor
 from astra.mapping.keyframes import Keyframe, KeyView
-from astra.mapping.scale import ScaleConfig, at_tour_start, estimate_scale, inconsistencies, place_by_odometry, to_metric
+from astra.mapping.scale import ScaleConfig, ScaleReading, disagreements, fuse_scale
 from astra.mapping.sfm import SfmFragment
 
-MODEL = CameraModel.from_fov(224, 160, math.pi / 2)
-BASE_FROM_CAM = Pose3.from_rpy(0, 0, 0, (0.08, 0.0, 0.9)) @ BODY_FROM_OPTICAL
-RIGS = [CameraRig((RigCamera("front", MODEL, BASE_FROM_CAM),))]
+CONFIG = ScaleConfig()
 
 
-def path(count=60, step=0.4):
-    """A drive with curves: world_from_base."""
-    poses, pose = [], Pose2()
-    for k in range(count):
-        poses.append(pose)
-        pose = pose @ Pose2.exp(step, 0.0, 0.25 * math.sin(k / 5.0))
-    return poses
+def test_readings_that_agree_are_averaged_by_their_weight():
+    found = fuse_scale([ScaleReading("rig", 2.04, 0.02), ScaleReading("odometry", 2.0, 0.01)], CONFIG)
+    assert found.metres_per_unit == pytest.approx(2.0 * (2.04 / 2.0) ** 0.2, rel=1e-9)  # weights 4 : 1
+    assert found.sigma == pytest.approx(0.01 / math.sqrt(1.25))
+    assert found.source == "odometry" and found.refused == () and disagreements(found) == []
 
 
-def keyframes_of(odometry, first=0):
-    return [Keyframe(first + k, 0, (first + k) * 10**9, pose, (KeyView(first + k, "front", f"{k}.jpg"),)) for k, pose in enumerate(odometry)]
+def test_a_contradiction_is_told_and_what_a_person_measured_is_believed():
+    wheels = ScaleReading("odometry", 2.3, 0.008)
+    found = fuse_scale([wheels, ScaleReading("rig", 2.31, 0.02), ScaleReading("distance", 2.0, 0.01)], CONFIG)
+    assert found.metres_per_unit == pytest.approx(2.0) and found.source == "distance"
+    assert wheels in found.refused
+    assert found.sigma > 0.04  # somebody is wrong, so nobody is sure
+    assert any("odometry says +15.0 %" in text and "distance" in text for text in disagreements(found))
 
 
-def fragment_of(truth, units_per_m, sfm_from_world, unit_m=math.nan, first=0, noise_m=0.0):
-    """What SfM would return for cameras on the true path: any frame, any unit."""
-    rng = np.random.default_rng(1)
+def test_nothing_usable_is_no_scale():
+    assert fuse_scale([], CONFIG) is None
+    assert fuse_scale([ScaleReading("imu", 1.0, 0.4), ScaleReading("rig", math.nan, 0.01)], CONFIG) is None
+
+
+def room(units_per_m, tilt=0.0, height=1.2, seed=0, table=True, wobble=0.0):
+    """A fragment of a walk through a room 8 × 6 m: floor, table, walls; the camera `height` above the floor. Returns it and up."""
+    rng = np.random.default_rng(seed)
+    floor = np.column_stack([rng.uniform(0, 8, 500), rng.uniform(0, 6, 500), 0.004 * rng.normal(size=500)])
+    wall = np.column_stack([rng.uniform(0, 8, 900), np.full(900, 6.0), rng.uniform(0, 2.5, 900)])
+    top = np.column_stack([rng.uniform(3, 5, 700), rng.uniform(2.5, 4, 700), 0.74 + 0.004 * rng.normal(size=700)])
+    mirrored = np.column_stack([rng.uniform(0, 8, 40), rng.uniform(0, 6, 40), rng.uniform(-2.0, -0.2, 40)])  # in a polished floor
+    points = np.concatenate([floor, wall, mirrored, *([top] if table else [])])
+    sfm_from_world = Pose3.from_rpy(0.3, -0.8, 1.0, (4.0, 5.0, 6.0))
     poses = {}
-    for k, pose in enumerate(truth):
-        cam = Pose3.from_pose2(pose) @ BASE_FROM_CAM
-        cam = sfm_from_world @ Pose3(cam.rotation, cam.translation + noise_m * rng.normal(size=3))
-        poses[first + k] = Pose3(cam.rotation, cam.translation * units_per_m)
-    points = (sfm_from_world.apply(np.array([[1.0, 2.0, 0.5], [3.0, -1.0, 1.0]]))) * units_per_m
-    observations = {view_id: np.array([0, 1, -1]) for view_id in poses}
-    return SfmFragment(dict(poses), dict(poses), points, np.full(2, 0.3), observations, {(0, "front"): MODEL}, unit_m, Path())
+    for k in range(40):
+        centre = np.array([1.0 + 0.15 * k, 1.0 + 0.05 * k, height + wobble * rng.normal()])
+        poses[k] = Pose3(sfm_from_world.rotation, sfm_from_world.apply(centre) * units_per_m)
+    up = sfm_from_world.rotation @ Pose3.from_rpy(tilt, 0.7 * tilt, 0.0).rotation[:, 2]
+    points = sfm_from_world.apply(points) * units_per_m
+    model = {(0, "camera"): CameraModel.from_fov(64, 48, 1.2)}
+    return SfmFragment(poses, poses, points, np.full(len(points), 0.3), {}, model, math.nan, None), up
 
 
-SFM_FROM_WORLD = Pose3.from_rpy(0.4, -0.7, 2.0, (3.0, -1.0, 5.0))
+@pytest.mark.parametrize(("tilt", "seed"), [(0.0, 0), (0.05, 1), (-0.12, 2)])
+def test_the_camera_height_gives_the_scale_over_the_floor_and_not_over_the_table(tilt, seed):
+    fragment, up = room(0.31, tilt, seed=seed)
+    reading = camera_height_reading(fragment, up, MetricClues(camera_height_m=1.2), CONFIG)
+    assert reading.metres_per_unit == pytest.approx(1 / 0.31, rel=0.005)
+    assert abs(reading.metres_per_unit * 0.31 - 1) < 3 * reading.sigma < 0.06
 
 
-def test_a_known_similarity_is_undone():
-    truth = path()
-    metric = to_metric(fragment_of(truth, 0.37, SFM_FROM_WORLD), keyframes_of(truth), RIGS, mounted=True)
-    assert metric.scale.source == "odometry"
-    assert metric.scale.metres_per_unit == pytest.approx(1 / 0.37, rel=1e-6)
-    for k, pose in enumerate(truth):
-        found = metric.map_from_base[k]
-        np.testing.assert_allclose(found.translation, [pose.x, pose.y, 0.0], atol=1e-6)
-        assert found.angle_to(Pose3.from_pose2(pose)) < 1e-6
-    np.testing.assert_allclose(metric.points_map, [[1.0, 2.0, 0.5], [3.0, -1.0, 1.0]], atol=1e-6)
-    np.testing.assert_allclose(metric.map_from_cam[0].matrix(), (Pose3.from_pose2(truth[0]) @ BASE_FROM_CAM).matrix(), atol=1e-6)
+def test_a_camera_in_the_hand_is_known_as_well_as_it_is_held():
+    fragment, up = room(2.0, wobble=0.05)
+    reading = camera_height_reading(fragment, up, MetricClues(camera_height_m=1.2), CONFIG)
+    assert 0.02 < reading.sigma < 0.08 and abs(reading.metres_per_unit * 2.0 - 1) < 2 * reading.sigma
 
 
-def test_scale_survives_drifting_odometry_and_a_few_slips():
-    rng = np.random.default_rng(4)
-    truth = path(150)
-    odometry, pose = [], Pose2()
-    for a, b in zip(truth, truth[1:] + truth[-1:]):
-        odometry.append(pose)
-        step = a.inverse() @ b
-        slip = 0.3 if rng.random() < 0.04 else 0.0
-        pose = pose @ Pose2(step.x + slip + 0.01 * rng.normal(), step.y, step.yaw + 0.004 + 0.01 * rng.normal())
-    assert pose.distance_to(truth[-1]) > 1.0  # the whole path would mislead a global fit
-    estimate = estimate_scale(fragment_of(truth, 2.0, SFM_FROM_WORLD, noise_m=0.005), keyframes_of(odometry), RIGS)
-    assert estimate.metres_per_unit == pytest.approx(0.5, rel=0.015)
-    assert 0.002 < estimate.sigma < 0.03
-    assert abs(estimate.metres_per_unit / 0.5 - 1) < 3 * estimate.sigma
+def test_without_a_floor_the_height_says_nothing():
+    rng = np.random.default_rng(0)
+    fragment, up = room(1.0)
+    cloud = fragment.points[0] + rng.uniform(-3, 3, (300, 3))
+    positions = np.array([p.translation for p in fragment.sfm_from_ref.values()])
+    assert find_floor(cloud[:30], positions, up) is None
+    assert camera_height_reading(fragment, up, MetricClues(), CONFIG) is None
 
 
-def test_without_odometry_the_rig_gives_the_scale_and_without_both_it_is_unknown():
-    truth = path(20)
-    silent = [Keyframe(k.id, 0, k.stamp_ns, None, k.views) for k in keyframes_of(truth)]
-    by_rig = to_metric(fragment_of(truth, 0.5, SFM_FROM_WORLD, unit_m=2.0), silent, RIGS, mounted=True)
-    assert by_rig.scale.source == "rig" and by_rig.scale.metres_per_unit == 2.0
-    unknown = to_metric(fragment_of(truth, 0.5, SFM_FROM_WORLD), silent, RIGS, mounted=False)
-    assert unknown.scale.source == "unknown"
-    assert any("unknown" in text for text in inconsistencies(unknown, silent, RIGS, mounted=False))
+def keyframes(count=40):
+    return [Keyframe(k, 0, k, None, (KeyView(k, "camera", f"img_{k:03d}.jpg"),)) for k in range(count)]
 
 
-def test_a_hand_held_camera_is_levelled_by_its_horizon():
-    rng = np.random.default_rng(2)
-    truth = path(40)
-    fragment = fragment_of(truth, 1.0, SFM_FROM_WORLD)
-    tilted = {k: p @ Pose3.from_rpy(*(0.02 * rng.normal(size=1)), 0.0, 0.0) @ Pose3.from_rpy(0.3, 0, 0) for k, p in fragment.sfm_from_ref.items()}
-    looking_down = SfmFragment(tilted, tilted, fragment.points, fragment.point_errors, fragment.observations, fragment.models, math.nan, Path())
-    silent = [Keyframe(k.id, 0, k.stamp_ns, None, k.views) for k in keyframes_of(truth)]
-    metric = to_metric(looking_down, silent, [CameraRig((RigCamera("front", MODEL, BODY_FROM_OPTICAL),))], mounted=False)
-    heights = np.array([p.translation[2] for p in metric.map_from_cam.values()])
-    assert np.ptp(heights) < 0.02 * np.ptp([p.translation[0] for p in metric.map_from_cam.values()])
+def test_measured_distances_give_the_scale():
+    fragment, _ = room(0.5)
+    metres = 0.15811388 * 20
+    clues = MetricClues(distances=(MeasuredDistance("img_000.jpg", "img_020", metres), MeasuredDistance("5", "25", 1.004 * metres)))
+    check_distances(clues, keyframes())
+    reading = distance_reading(fragment, keyframes(), clues, CONFIG)
+    assert reading.metres_per_unit == pytest.approx(2.0 * 1.002, rel=1e-4)
+    assert 0.002 < reading.sigma < 0.01
+    wrong = MetricClues(distances=(*clues.distances, MeasuredDistance("0", "30", 1.5 * 0.15811388 * 30)))
+    assert distance_reading(fragment, keyframes(), wrong, CONFIG).sigma > 0.03  # they do not agree among themselves
 
 
-def test_a_consistent_map_has_no_warnings_and_a_folded_one_has():
-    truth = path(60)
-    frames = keyframes_of(truth)
-    sound = to_metric(fragment_of(truth, 0.37, SFM_FROM_WORLD, noise_m=0.003), frames, RIGS, mounted=True)
-    assert inconsistencies(sound, frames, RIGS, mounted=True) == []
-    folded = [*truth[:30], *(Pose2(p.x - 3.0, p.y + 1.0, p.yaw + 0.5) for p in truth[30:])]  # a false loop moved the second half
-    wrong = to_metric(fragment_of(folded, 0.37, SFM_FROM_WORLD), frames, RIGS, mounted=True)
-    text = " ".join(inconsistencies(wrong, frames, RIGS, mounted=True))
-    assert "distance" in text and "heading" in text
-
-
-def test_a_bent_floor_is_told():
-    truth = path(60)
-    frames = keyframes_of(truth)
-    fragment = fragment_of(truth, 1.0, Pose3())
-    bent = {k: Pose3(p.rotation, p.translation + np.array([0, 0, 0.02 * p.translation[0] ** 2])) for k, p in fragment.sfm_from_ref.items()}
-    fragment = SfmFragment(bent, bent, fragment.points, fragment.point_errors, fragment.observations, fragment.models, math.nan, Path())
-    assert any("floor plane" in text for text in inconsistencies(to_metric(fragment, frames, RIGS, True), frames, RIGS, True))
-
-
-def test_the_origin_is_the_tours_start_even_if_its_first_keyframes_are_missing():
-    truth = path(60)
-    frames = keyframes_of(truth)
-    late = fragment_of(truth[7:], 0.5, SFM_FROM_WORLD, first=7)
-    odometry = Trajectory(np.array([k.stamp_ns for k in frames]), np.array([(p.x, p.y, p.yaw) for p in truth]))
-    metric = at_tour_start(to_metric(late, frames, RIGS, True), frames, odometry)
-    np.testing.assert_allclose(metric.map_from_base[20].translation[:2], [truth[20].x, truth[20].y], atol=1e-6)
-
-
-def test_a_second_fragment_is_put_where_odometry_says():
-    truth = path(60)
-    frames = keyframes_of(truth)
-    first = to_metric(fragment_of(truth[:30], 0.5, SFM_FROM_WORLD), frames, RIGS, True)
-    second = to_metric(fragment_of(truth[33:], 3.0, Pose3.from_rpy(1, 2, 3), first=33), frames, RIGS, True)
-    placed = place_by_odometry(second, first, frames)
-    for k in (33, 59):
-        np.testing.assert_allclose(placed.map_from_base[k].translation, [truth[k].x, truth[k].y, 0.0], atol=1e-5)
-    np.testing.assert_allclose(placed.points_map, [[1.0, 2.0, 0.5], [3.0, -1.0, 1.0]], atol=1e-5)
-
-
-def test_bad_bounds_are_named():
-    from astra.core.errors import ConfigError
-
-    with pytest.raises(ConfigError, match="window_m"):
-        ScaleConfig(window_m=0.0)
+def test_a_distance_in_another_fragment_says_nothing_and_a_wrong_name_is_named():
+    fragment, _ = room(0.5)
+    assert distance_reading(fragment, keyframes(60), MetricClues(distances=(MeasuredDistance("0", "50", 2.0),)), CONFIG) is None
+    with pytest.raises(BadInputError, match=r"kitchen\.jpg"):
+        check_distances(MetricClues(distances=(MeasuredDistance("kitchen.jpg", "3", 2.0),)), keyframes())
+    with pytest.raises(BadInputError, match="more than 0"):
+        MeasuredDistance("a", "b", -1.0)
