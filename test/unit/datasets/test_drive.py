@@ -133,13 +133,6 @@ def test_photo_folders_keep_their_order_and_size(tmp_path: Path) -> None:
         open_source(tmp_path, tmp_path / "other.yaml")
 
 
-def test_a_broken_photo_is_named(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
-    (tmp_path / "2.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(BadInputError, match=r"2\.png"):
-        list(open_source(tmp_path).frames())
-
-
 def test_videos_carry_their_timestamps(tmp_path: Path) -> None:
     writer = cv2.VideoWriter(str(tmp_path / "v.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (64, 48))
     for i in range(5):
