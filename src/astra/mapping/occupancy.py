@@ -1,19 +1,21 @@
 """Occupancy grid from the tour's planar scans, at the poses that SfM has refined; free where the robot drove.
 
+However long the robot looks on, one stretch of time has one vote on a cell: whoever stood there for a while and is seen through before or
+after leaves no mark. Who stood there all the time that the robot looked cannot be told from a pillar.
 Between keyframes the correction map_from_odom is interpolated, so that every scan gets odometry's smoothness and SfM's truth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray, LaserScan
+from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray, LaserScan, nanoseconds
 from astra.geometry import Pose2, Trajectory, wrap_angle
 from astra.geometry.distance import distance_to_occupied
 from astra.mapping.keyframes import Keyframe
@@ -30,6 +32,8 @@ class OccupancyConfig:
     hit: float = 0.85
     miss: float = -0.35
     limit: float = 5.0
+    visit_s: float = 5.0  # how long a stretch of time is that has one vote
+    visit_limit: float = 1.7  # what a vote weighs at most
     occupied_above: float = 0.6
     free_below: float = -0.6
     driven_radius_m: float = 0.22  # of the robot that drove the tour
@@ -45,6 +49,8 @@ class OccupancyConfig:
         require(self.miss < 0.0, "miss", self.miss, "< 0")
         require(self.free_below < self.occupied_above, "free_below", self.free_below, "below occupied_above")
         require(self.limit > max(self.occupied_above, -self.free_below), "limit", self.limit, "beyond both thresholds")
+        require(self.visit_s > 0.0, "visit_s", self.visit_s, "> 0")
+        require(0.0 < self.visit_limit <= self.limit, "visit_limit", self.visit_limit, "in (0, limit]")
         require(self.driven_radius_m >= 0.0, "driven_radius_m", self.driven_radius_m, "≥ 0")
         require(self.margin_m >= 0.0, "margin_m", self.margin_m, "≥ 0")
 
@@ -115,10 +121,32 @@ def build_occupancy(
         return None
     driven = np.concatenate([track.poses[:, :2] for track, scans, _ in tracks if len(scans)])
     grid = _empty_grid([_endpoints(pose, scan, config) for pose, scan in chosen], driven, config)
-    for map_from_sensor, scan in chosen:
-        add_scan(grid, map_from_sensor, scan)
+    for visit in _visits(chosen, config):
+        _add_visit(grid, visit)
     _clear_driven(grid, driven)
     return grid
+
+
+def _visits(scans: Sequence[tuple[Pose2, LaserScan]], config: OccupancyConfig) -> Iterator[list[tuple[Pose2, LaserScan]]]:
+    """Scans that follow each other within `visit_s`."""
+    visit: list[tuple[Pose2, LaserScan]] = []
+    for entry in scans:
+        if visit and abs(entry[1].stamp_ns - visit[0][1].stamp_ns) > nanoseconds(config.visit_s):
+            yield visit
+            visit = []
+        visit.append(entry)
+    if visit:
+        yield visit
+
+
+def _add_visit(grid: Occupancy, visit: Sequence[tuple[Pose2, LaserScan]]) -> None:
+    """Add what the scans of one visit say together, at most `visit_limit` either way."""
+    config = grid.config
+    vote = Occupancy(np.zeros_like(grid.log_odds), grid.origin, config)
+    for map_from_sensor, scan in visit:
+        add_scan(vote, map_from_sensor, scan)
+    np.clip(vote.log_odds, -config.visit_limit, config.visit_limit, out=vote.log_odds)
+    np.clip(grid.log_odds + vote.log_odds, -config.limit, config.limit, out=grid.log_odds)
 
 
 def add_scan(grid: Occupancy, map_from_sensor: Pose2, scan: LaserScan) -> None:

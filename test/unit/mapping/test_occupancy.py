@@ -119,3 +119,34 @@ def test_nav2_reads_the_same_room(tmp_path):
 
 def test_no_scans_no_grid():
     assert build_occupancy([(track_of(drive()), [], {})]) is None
+
+
+def scan_with_person(stamp_ns, map_from_sensor, person, radius_m=0.25):
+    """The room's scan with somebody standing in it."""
+    scan = room_scan(stamp_ns, map_from_sensor)
+    local = map_from_sensor.inverse().apply(np.array([person]))[0]
+    along = scan.angles().astype(np.float64)
+    forward = local[0] * np.cos(along) + local[1] * np.sin(along)
+    inside = radius_m**2 - (local @ local - forward**2)
+    hit = forward - np.sqrt(np.maximum(inside, 0.0))
+    ranges = np.where((inside > 0) & (forward > 0), np.minimum(scan.ranges, hit), scan.ranges)
+    return LaserScan(stamp_ns, "lidar", ranges.astype(np.float32), scan.angle_min_rad, scan.angle_increment_rad, 0.1, 10.0)
+
+
+@pytest.mark.parametrize("stands_at", [range(10), range(25, 35), range(50, 60)], ids=["first", "midway", "last"])
+def test_somebody_who_stood_there_for_a_while_leaves_no_mark(stands_at):
+    person, poses = (0.1, -0.2), drive()
+    scans = [
+        scan_with_person((k + 1) * 10**9, pose, person) if k in stands_at else room_scan((k + 1) * 10**9, pose) for k, pose in enumerate(poses)
+    ]
+    assert_is_the_room(build_occupancy([(track_of(poses), scans, {"lidar": Pose2()})]))
+
+
+def test_what_stands_there_all_the_time_stays():
+    pillar, poses = (0.1, -0.2), drive()
+    scans = [scan_with_person((k + 1) * 10**9, pose, pillar) for k, pose in enumerate(poses)]
+    grid = build_occupancy([(track_of(poses), scans, {"lidar": Pose2()})])
+    ring = np.array([(pillar[0] + 0.25 * math.cos(a), pillar[1] + 0.25 * math.sin(a)) for a in np.linspace(0, 2 * math.pi, 24)])
+    cells = grid.cells(ring)
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(grid.occupied, 1), (3, 3)).any(axis=(2, 3))
+    assert near[cells[:, 0], cells[:, 1]].all()
