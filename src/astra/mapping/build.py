@@ -19,6 +19,8 @@ from astra.core.paths import cache_dir
 from astra.geometry import CameraRig
 from astra.mapping.assemble import Reconstruction
 from astra.mapping.association import associate
+from astra.mapping.audit import AuditConfig, Audited, AuditInput, audit
+from astra.mapping.audit.evidence import read_verified_pairs
 from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.detections import Detections, detect_landmarks, load_detections, save_detections
@@ -50,6 +52,7 @@ class MappingConfig:
     local: LocalFeatureConfig = field(default_factory=LocalFeatureConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
     sfm: SfmConfig = field(default_factory=SfmConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     occupancy: OccupancyConfig = field(default_factory=OccupancyConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
@@ -119,6 +122,7 @@ class _Build:
     clock: StageClock
     keyframes: list[Keyframe] = field(default_factory=list)
     fragments: list[MetricFragment] = field(default_factory=list)
+    audited: Audited | None = None
     occupancy: Occupancy | None = None
     refused_pairs: int = 0
     pair_count: int = 0
@@ -204,15 +208,25 @@ class _Build:
 
         folder = self.work.folder(path, run)
         self.refused_pairs = int(json.loads((folder / "refused.json").read_text()))
-        fragments = load_fragments(folder / "sparse", source, config.sfm)
-        mounted = is_mounted(self.tours[0].rig)
-        metric = [to_metric(fragment, self.keyframes, self.rigs, mounted, config.scale) for fragment in fragments]
-        first = next(k for k in self.keyframes if k.id == min(metric[0].map_from_base))
-        self.fragments = [at_tour_start(metric[0], self.keyframes, self.tours[first.tour].odometry), *metric[1:]]
+        with self.clock.stage("audit"):
+            self.audited = self._audit(source, folder)
+
+    def _audit(self, source: SfmInput, folder: Path) -> Audited:
+        """Judge the reconstruction in `folder`."""
+        fragments = load_fragments(folder / "sparse", source, self.config.sfm)
+        models = {(tour, camera.name): camera.model for tour, rig in enumerate(self.rigs) for camera in rig.cameras}
+        for fragment in reversed(fragments):
+            models |= fragment.models
+        pairs = read_verified_pairs(folder / "database.db", self.keyframes, self.views, models)
+        return audit(fragments, AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.config.scale), self.config.audit)
 
     def make_metric(self) -> None:
-        anchor = self.fragments[0]
-        self.fragments = [anchor, *(place_by_odometry(fragment, anchor, self.keyframes) for fragment in self.fragments[1:])]
+        assert self.audited is not None
+        mounted = is_mounted(self.tours[0].rig)
+        metric = [to_metric(fragment, self.keyframes, self.rigs, mounted, self.config.scale) for fragment in self.audited.fragments]
+        first = next(k for k in self.keyframes if k.id == min(metric[0].map_from_base))
+        anchor = at_tour_start(metric[0], self.keyframes, self.tours[first.tour].odometry)
+        self.fragments = [anchor, *(place_by_odometry(fragment, anchor, self.keyframes) for fragment in metric[1:])]
 
     def scan_occupancy(self) -> None:
         planar = {k: pose.pose2() for k, pose in self.fragments[0].map_from_base.items()}
@@ -279,7 +293,8 @@ class _Build:
             "config": dataclasses.asdict(self.config),
         }
         texts = tuple(warnings(found, nodes, self.tours, self.config.min_registered, self.config.scale, self.config.cloud))
-        return MapInfo(name, first.scale.source, first.scale.sigma, texts, build)
+        report = None if self.audited is None else self.audited.report
+        return MapInfo(name, first.scale.source, first.scale.sigma, texts, build, audit=report)
 
 
 def _check(tours: Sequence[Tour], out: Path) -> None:

@@ -238,6 +238,9 @@ def write_metric_model(fragment: SfmFragment, metres_per_unit: float, map_from_s
     import pycolmap
 
     model = pycolmap.Reconstruction(str(fragment.folder))
+    for frame_id in list(model.reg_frame_ids()):
+        if int(frame_id) - 1 not in fragment.sfm_from_ref:  # the audit cut it off
+            model.deregister_frame(frame_id)
     model.transform(pycolmap.Sim3d(metres_per_unit, pycolmap.Rotation3d(map_from_sfm.rotation), map_from_sfm.translation))
     out.mkdir(parents=True)
     model.write_binary(str(out))

@@ -16,6 +16,7 @@ import yaml
 from astra.core.errors import BadInputError, MapError, NewerMapError
 from astra.core.paths import atomic_dir
 from astra.geometry import CameraModel, Pose3
+from astra.topomap.audit import MapAudit
 from astra.topomap.features import MapFeatures
 from astra.topomap.types import UNKNOWN, Edge, EdgeKind, Landmark, MapInfo, Node, TopoMap, View
 
@@ -166,6 +167,7 @@ def _manifest(topo: TopoMap, folder: Path) -> dict[str, Any]:
         "frame": FRAME,
         "scale": {"source": topo.info.scale_source, "sigma": _number(topo.info.scale_sigma)},
         "warnings": list(topo.info.warnings),
+        **({} if topo.info.audit is None else {"audit": topo.info.audit.to_json()}),
         "counts": {
             "nodes": len(topo.nodes),
             "views": sum(len(n.views) for n in topo.nodes.values()),
@@ -183,7 +185,8 @@ def _info_from_manifest(manifest: Mapping[str, Any]) -> MapInfo:
     scale = manifest["scale"]
     sigma = UNKNOWN if scale.get("sigma") is None else float(scale["sigma"])
     warnings = tuple(str(w) for w in manifest.get("warnings", ()))
-    return MapInfo(str(manifest["name"]), str(scale["source"]), sigma, warnings, dict(manifest.get("build") or {}))
+    audit = None if manifest.get("audit") is None else MapAudit.from_json(manifest["audit"])
+    return MapInfo(str(manifest["name"]), str(scale["source"]), sigma, warnings, dict(manifest.get("build") or {}), audit)
 
 
 def _graph_to_json(topo: TopoMap) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from astra.core.types import FloatArray
 from astra.geometry import CameraModel, Pose3
+from astra.topomap.audit import MapAudit
 
 UNKNOWN = float("nan")
 
@@ -81,6 +82,7 @@ class MapInfo:
     scale_sigma: float = UNKNOWN  # relative, one sigma
     warnings: tuple[str, ...] = ()
     build: dict[str, object] = field(default_factory=dict)  # config, versions, counts, times: for the record
+    audit: MapAudit | None = None  # None: a map from before there was an audit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from astra.core.errors import MapError
+from astra.topomap.audit import MapAudit
 from astra.topomap.io import damaged_files, load_features
 from astra.topomap.types import Edge, EdgeKind, Node, TopoMap
 
@@ -32,6 +33,7 @@ class MapSummary:
     scale_sigma: float
     median_sigma_m: float
     warnings: tuple[str, ...]
+    audit: MapAudit | None = None
 
     def to_json(self) -> dict[str, object]:
         """For `--json`; unknown numbers are null."""
@@ -49,6 +51,7 @@ class MapSummary:
             "scale_sigma": _or_none(self.scale_sigma),
             "median_sigma_m": _or_none(self.median_sigma_m),
             "warnings": list(self.warnings),
+            "audit": None if self.audit is None else self.audit.to_json(),
         }
 
     def lines(self) -> tuple[str, ...]:
@@ -61,7 +64,17 @@ class MapSummary:
             f"{self.edges_driven} driven and {self.edges_visible} visible edges over {self.driven_m:.1f} {unit}",
             f"extent {self.extent_m[0]:.1f} × {self.extent_m[1]:.1f} {unit}; scale from {self.scale_source}{sigma}; median position sigma {place}",
             f"fragments: {', '.join(str(n) for n in self.fragments)} nodes; {self.islands} connected parts in fragment 0",
+            *self._audit_lines(),
         )
+
+    def _audit_lines(self) -> tuple[str, ...]:
+        if self.audit is None:
+            return ("audit: none, the map was built without",)
+        lines = [f"audit: {self.audit.verdict}", *(f"  {text}" for text in self.audit.reasons)]
+        for number, part in enumerate(self.audit.fragments):
+            lines.append(f"  fragment {number}: {part.nodes} nodes, {part.verdict}; {part.loops} revisits agree; checked by {', '.join(part.checks)}")
+        lines += [f"  suspicious loop {loop.a} – {loop.b}: {loop.reason}" for loop in self.audit.suspicious_loops]
+        return tuple(lines)
 
 
 def summarise(topo: TopoMap) -> MapSummary:
@@ -87,6 +100,7 @@ def summarise(topo: TopoMap) -> MapSummary:
         topo.info.scale_sigma,
         float(np.median(sigmas)) if sigmas else math.nan,
         topo.info.warnings,
+        topo.info.audit,
     )
 
 

@@ -1,0 +1,132 @@
+"""What the audit reads beside the map: every verified pair of images, and how far the map's poses explain its matches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from astra.core.types import FloatArray, IntArray
+from astra.geometry import CameraModel, Pose3
+from astra.mapping.colmap import pose_from_rigid
+from astra.mapping.features import ViewSet
+from astra.mapping.keyframes import Keyframe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerifiedPairs:
+    """Pairs of views that share a two-view geometry, E of them, with K inlier matches in all.
+
+    view_a, view_b, frame_a, frame_b: (E,) ids, frame_a ≤ frame_b, never the same keyframe. b_from_a: (E, 3, 3) rotation between the two cameras.
+    offsets: (E + 1,) the pair's matches are rows offsets[e]:offsets[e+1] of rays_a, rays_b (K, 3), unit, optical axes, and of
+    feature_a, feature_b (K,), rows of the views' features.
+    """
+
+    view_a: IntArray
+    view_b: IntArray
+    frame_a: IntArray
+    frame_b: IntArray
+    b_from_a: FloatArray
+    offsets: IntArray
+    rays_a: FloatArray
+    rays_b: FloatArray
+    feature_a: IntArray
+    feature_b: IntArray
+
+    def __len__(self) -> int:
+        return len(self.view_a)
+
+    @property
+    def inliers(self) -> IntArray:
+        """(E,) matches of each pair."""
+        return np.diff(self.offsets)
+
+    @property
+    def pair_of_match(self) -> IntArray:
+        """(K,) the pair that each match belongs to."""
+        return np.repeat(np.arange(len(self)), self.inliers)
+
+    def count(self, of_match: FloatArray) -> FloatArray:
+        """(E,) sum over each pair's matches of a number (K,)."""
+        return np.bincount(self.pair_of_match, weights=of_match, minlength=len(self))
+
+
+def read_verified_pairs(
+    database: Path, keyframes: Sequence[Keyframe], views: ViewSet, models: Mapping[tuple[int, str], CameraModel]
+) -> VerifiedPairs:
+    """Read the two-view geometries of a COLMAP database.
+
+    Args:
+        models: (tour, camera) → intrinsics.
+    """
+    import pycolmap
+
+    where = {view.id: (keyframe, view.camera) for keyframe in keyframes for view in keyframe.views}
+    ends, rotations, matches = [], [], []
+    with pycolmap.Database.open(database) as opened:
+        for pair_id, geometry in zip(*opened.read_two_view_geometries()):
+            a, b = (int(i) - 1 for i in pycolmap.pair_id_to_image_pair(pair_id))
+            rows = np.asarray(geometry.inlier_matches, dtype=np.int64).reshape(-1, 2)
+            if len(rows) == 0 or geometry.cam2_from_cam1 is None or where[a][0].id == where[b][0].id:
+                continue
+            rotation = pose_from_rigid(geometry.cam2_from_cam1).rotation
+            if where[a][0].id > where[b][0].id:
+                a, b, rows, rotation = b, a, rows[:, ::-1], rotation.T
+            ends.append((a, b, where[a][0].id, where[b][0].id))
+            rotations.append(rotation)
+            matches.append(rows)
+    rays = _rays(keyframes, views, models)
+    table = np.array(ends, dtype=np.int64).reshape(-1, 4)
+    rows = np.concatenate(matches) if matches else np.zeros((0, 2), dtype=np.int64)
+    return VerifiedPairs(
+        *table.T,
+        np.array(rotations).reshape(-1, 3, 3),
+        np.cumsum([0, *(len(m) for m in matches)]),
+        np.concatenate([rays[a][m[:, 0]] for (a, *_), m in zip(ends, matches)]) if matches else np.zeros((0, 3)),
+        np.concatenate([rays[b][m[:, 1]] for (_, b, *_), m in zip(ends, matches)]) if matches else np.zeros((0, 3)),
+        rows[:, 0],
+        rows[:, 1],
+    )
+
+
+def explained(pairs: VerifiedPairs, map_from_cam: Mapping[int, Pose3], tolerance_rad: float) -> FloatArray:
+    """(E,) share of each pair's matches that lie on their epipolar planes by the map's poses; NaN where a view is not in the map.
+
+    Cameras that hardly moved have no epipolar plane: a match that a pure turn explains counts too.
+    """
+    b_from_a, known = relative_poses(pairs, map_from_cam)
+    which = pairs.pair_of_match
+    turned = np.einsum("kij,kj->ki", b_from_a[which, :, :3], pairs.rays_a)
+    by_turn = np.linalg.norm(np.cross(turned, pairs.rays_b), axis=1)
+    normal = np.cross(b_from_a[which, :, 3], turned)
+    by_plane = np.abs((normal * pairs.rays_b).sum(axis=1)) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+    fits = np.minimum(by_turn, by_plane) < tolerance_rad
+    share = pairs.count(fits.astype(np.float64)) / np.maximum(pairs.inliers, 1)
+    return np.where(known, share, np.nan)
+
+
+def relative_poses(pairs: VerifiedPairs, map_from_cam: Mapping[int, Pose3]) -> tuple[FloatArray, FloatArray]:
+    """(E, 3, 4) b_from_a by the map, the identity where a view is not in it, and (E,) bool whether both are."""
+    ids = np.array(sorted(map_from_cam), dtype=np.int64)
+    rotation = np.array([map_from_cam[int(i)].rotation for i in ids]).reshape(-1, 3, 3)
+    centre = np.array([map_from_cam[int(i)].translation for i in ids]).reshape(-1, 3)
+    known = np.isin(pairs.view_a, ids) & np.isin(pairs.view_b, ids)
+    out = np.tile(np.eye(3, 4), (len(pairs), 1, 1))
+    a, b = np.searchsorted(ids, pairs.view_a[known]), np.searchsorted(ids, pairs.view_b[known])
+    out[known, :, :3] = np.swapaxes(rotation[b], 1, 2) @ rotation[a]
+    out[known, :, 3] = np.einsum("eji,ej->ei", rotation[b], centre[a] - centre[b])
+    return out, known
+
+
+def _rays(keyframes: Sequence[Keyframe], views: ViewSet, models: Mapping[tuple[int, str], CameraModel]) -> dict[int, FloatArray]:
+    """View id → unit rays (N, 3) of its features."""
+    row_of = {int(view_id): k for k, view_id in enumerate(views.ids)}
+    out = {}
+    for keyframe in keyframes:
+        for view in keyframe.views:
+            plane = models[keyframe.tour, view.camera].unproject(views.keypoints[views.rows(row_of[view.id])])
+            rays = np.column_stack([plane, np.ones(len(plane))])
+            out[view.id] = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    return out
