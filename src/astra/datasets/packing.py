@@ -23,7 +23,7 @@ from astra.datasets.local_truth import LocalTruth, Window
 from astra.datasets.motion import Motion, in_ego_frame, motion_of
 from astra.datasets.payloads import KEY
 from astra.datasets.visibility import VisibleCells
-from astra.geometry import Pose2
+from astra.geometry import CameraRig, Pose2
 from astra.sim.world import load_world
 
 FORMAT_VERSION = 1
@@ -86,7 +86,7 @@ def pack_drive(
     Raises:
         BadInputError: a set packed with other settings, a drive without poses, or a world that cannot be found.
     """
-    _claim(out, config)
+    claim(out, config)
     folder = out / f"{drive.name}-{_recipe(drive, config)}"
     if folder.is_dir():
         return PackResult(folder, int(json.loads((folder / SHARD_FILE).read_text())["samples"]), kept=True)
@@ -97,14 +97,18 @@ def pack_drive(
         shard.mkdir()
         count = _write_ticks(drive, motion, local, config, shard, tick)
         _write_streams(drive, motion, shard)
-        _write_rig(drive, shard)
+        write_rig(drive.rig, shard)
         (shard / SHARD_FILE).write_text(json.dumps(_facts(drive, motion, config, count, split), indent=1), encoding="utf-8")
         shard.rename(folder)
     return PackResult(folder, count, kept=False)
 
 
-def _claim(out: Path, config: PackConfig) -> None:
-    """The set's settings, the same for all its shards."""
+def claim(out: Path, config: PackConfig) -> None:
+    """Make the set `out`, or see that it is one of these settings, the same for all its shards.
+
+    Raises:
+        BadInputError: it is of others, or something else.
+    """
     wanted = {"format_version": FORMAT_VERSION, "config": asdict(config)}
     path = out / SET_FILE
     if path.is_file():
@@ -214,8 +218,9 @@ def _write_streams(drive: Drive, motion: Motion, shard: Path) -> None:
     np.save(shard / "motion.npy", np.column_stack([(motion.stamps_ns - start) * 1e-9, motion.poses, motion.velocities]))
 
 
-def _write_rig(drive: Drive, shard: Path) -> None:
-    cameras = drive.rig.cameras
+def write_rig(rig: CameraRig, shard: Path) -> None:
+    """Where the cameras sit and how they see."""
+    cameras = rig.cameras
     terms = [(*c.model.distortion, *[0.0] * DISTORTION_TERMS)[:DISTORTION_TERMS] for c in cameras]
     np.save(shard / "intrinsics.npy", np.array([(c.model.fx, c.model.fy, c.model.cx, c.model.cy) for c in cameras]))
     np.save(shard / "distortion.npy", np.array(terms))

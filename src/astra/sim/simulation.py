@@ -108,6 +108,35 @@ class Simulation:
             self.movers.apply(self._data, self.time_ns * 1e-9, (pose.x, pose.y))
         engine.mujoco().mj_forward(self._model, self._data)
 
+    def carry(self, pose: Pose2, angular_radps: float, duration_s: float, *, jump: bool = False) -> None:
+        """Let time pass while the robot is carried to a pose, without physics: for pictures, which is all that needs to be right then.
+
+        Args:
+            pose: where it is when the time has passed.
+            angular_radps: how fast it turns there, for what smears pictures.
+            duration_s: how long it takes.
+            jump: it is somewhere else altogether; movers who would stand there begin elsewhere.
+        """
+        self._steps += round(duration_s / STEP_S)
+        joint, time_s = self._model.joint(PREFIX + "root"), self.time_ns * 1e-9
+        first, turn = int(joint.qposadr[0]), int(joint.dofadr[0]) + 5
+        self._data.qpos[first : first + 7] = [pose.x, pose.y, 0.001, math.cos(pose.yaw / 2), 0.0, 0.0, math.sin(pose.yaw / 2)]
+        self._data.qvel[turn] = angular_radps
+        if self.movers is not None:
+            if jump:
+                self.movers.reset(time_s, (pose.x, pose.y))
+            self.movers.apply(self._data, time_s, (pose.x, pose.y))
+        mujoco = engine.mujoco()
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
+
+    def crowd(self) -> FloatArray:
+        """(D, 3): x, y, radius [m] of the discs that cover everybody at this instant."""
+        if self.movers is None:
+            return np.zeros((0, 3))
+        discs: FloatArray = self.movers.positions(np.array([self.time_ns * 1e-9]))[0]
+        return discs
+
     def set_command(self, linear_mps: float, angular_radps: float) -> None:
         """The wanted body twist; limited in speed, and followed with limited acceleration."""
         if not (math.isfinite(linear_mps) and math.isfinite(angular_radps)):

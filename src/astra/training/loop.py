@@ -19,6 +19,7 @@ from astra.core.errors import BadInputError
 
 logger = logging.getLogger(__name__)
 STATE_FILE, METRICS_FILE, WEIGHTS_FILE = "state.pt", "metrics.jsonl", "weights.safetensors"
+MAY_CHANGE = ("steps", "threads", "checkpoint_every", "evaluate_every", "log_every")  # when a training goes on: how long and how often, not what
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _resume(out: Path, recipe: dict[str, Any], model: nn.Module, optimiser: Any,
     if not path.is_file():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != json.dumps(recipe, sort_keys=True):
+    if _fixed(json.loads(state["recipe"])) != _fixed(json.loads(json.dumps(recipe))):
         raise BadInputError(f"{out} holds a training with another recipe; choose another folder, or delete it")
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
@@ -162,6 +163,10 @@ def _resume(out: Path, recipe: dict[str, Any], model: nn.Module, optimiser: Any,
         average[name].copy_(value)
     logger.info("resumed %s at step %d", out, state["step"])
     return int(state["step"])
+
+
+def _fixed(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {**recipe, "loop": {k: v for k, v in recipe["loop"].items() if k not in MAY_CHANGE}}
 
 
 def _save(out: Path, recipe: dict[str, Any], step: int, model: nn.Module, optimiser: Any, average: dict[str, Tensor]) -> None:

@@ -65,11 +65,13 @@ def splat(features: Tensor, weights: Tensor, voxel: Tensor, count: int) -> Tenso
     Returns:
         (B, C, count).
     """
-    b, _, c = features.shape[:3]
-    rows = (weights.unsqueeze(-1) * features.permute(0, 1, 3, 4, 2).unsqueeze(2)).reshape(-1, c)  # (B V D h w, C)
-    offset = torch.arange(b, device=voxel.device).view(b, 1, 1, 1, 1) * (count + 1)
-    out = features.new_zeros(b * (count + 1), c).index_add(0, (voxel + offset).reshape(-1), rows)
-    return out.view(b, count + 1, c)[:, :count].transpose(1, 2)
+    b, _, c, h, w = features.shape
+    inside, target = _landed(voxel, count)
+    pixels = features.permute(0, 1, 3, 4, 2).reshape(-1, c)
+    image = torch.div(inside, weights.shape[2] * h * w, rounding_mode="floor")
+    rows = weights.reshape(-1)[inside].unsqueeze(1) * pixels[image * (h * w) + inside % (h * w)]
+    out = features.new_zeros(b * count, c).index_add(0, target, rows)
+    return out.view(b, count, c).transpose(1, 2)
 
 
 def evidence(depth: Tensor, voxel: Tensor, count: int) -> Tensor:
@@ -84,8 +86,16 @@ def evidence(depth: Tensor, voxel: Tensor, count: int) -> Tensor:
         (B, 2, count): ended, passed.
     """
     b = depth.shape[0]
+    inside, target = _landed(voxel, count)
     passed = depth.sum(2, keepdim=True) - depth.cumsum(2)
-    both = torch.stack([depth, passed], dim=-1).reshape(-1, 2)
-    offset = torch.arange(b, device=voxel.device).view(b, 1, 1, 1, 1) * (count + 1)
-    out = depth.new_zeros(b * (count + 1), 2).index_add(0, (voxel + offset).reshape(-1), both)
-    return out.view(b, count + 1, 2)[:, :count].transpose(1, 2)
+    both = torch.stack([depth.reshape(-1)[inside], passed.reshape(-1)[inside]], dim=-1)
+    out = depth.new_zeros(b * count, 2).index_add(0, target, both)
+    return out.view(b, count, 2).transpose(1, 2)
+
+
+def _landed(voxel: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Which splatted points (flat over B, V, D, h, w) land in the grid, and where in the flat (B·count): most land outside."""
+    flat = voxel.reshape(-1)
+    inside = (flat < count).nonzero().squeeze(1)
+    batch = torch.div(inside, voxel[0].numel(), rounding_mode="floor")
+    return inside, batch * count + flat[inside]
