@@ -127,6 +127,7 @@ class _Build:
     refused_pairs: int = 0
     pair_count: int = 0
     cancelled: bool = False
+    notes: list[str] = field(default_factory=list)  # what of the tours was damaged or left out
     work: Workspace = field(init=False)
     views: ViewSet = field(init=False)
     matches: list[PairMatches] = field(init=False)
@@ -143,7 +144,7 @@ class _Build:
                 for index, tour in enumerate(self.tours):
                     first_view = len(self.key_views)
                     self.keyframes += select_keyframes(
-                        tour, index, len(self.keyframes), first_view, scratch, self.config.keyframes, lambda: tick(1)
+                        tour, index, len(self.keyframes), first_view, scratch, self.config.keyframes, lambda: tick(1), self.notes.append
                     )
             self.work = Workspace(root, scratch, self.keyframes, self.rigs)
         finally:
@@ -292,7 +293,7 @@ class _Build:
             "versions": versions(),
             "config": dataclasses.asdict(self.config),
         }
-        texts = tuple(warnings(found, nodes, self.tours, self.config.min_registered, self.config.scale, self.config.cloud))
+        texts = (*self.notes, *warnings(found, nodes, self.tours, self.config.min_registered, self.config.scale, self.config.cloud))
         report = None if self.audited is None else self.audited.report
         return MapInfo(name, first.scale.source, first.scale.sigma, texts, build, audit=report)
 

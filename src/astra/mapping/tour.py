@@ -66,6 +66,16 @@ class NamedTour(Tour, Protocol):
         ...
 
 
+@runtime_checkable
+class NotedTour(Tour, Protocol):
+    """A tour that knows which of its images were damaged, once they were read."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence each, naming the images."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TourWithOdometry:
     """A tour whose odometry comes from a file (`--odometry traj.tum`), in place of its own."""
@@ -99,6 +109,11 @@ class TourWithOdometry:
     def base_from_sensor(self, frame: str) -> Pose3:
         """Where the tour's other sensors sit."""
         return base_from_sensor(self.tour, frame)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the tour could not read."""
+        return damages(self.tour)
 
     def image_name(self, frame: CameraFrame) -> str:
         """The image's own name, or an empty text."""
@@ -139,6 +154,11 @@ def base_from_sensor(tour: Tour, frame: str) -> Pose3:
 def image_name(tour: Tour, frame: CameraFrame) -> str:
     """The image's own file name, or an empty text if it has none."""
     return tour.image_name(frame) if isinstance(tour, NamedTour) else ""
+
+
+def damages(tour: Tour) -> tuple[str, ...]:
+    """What of the tour could not be read; complete once its frames were."""
+    return tour.notes if isinstance(tour, NotedTour) else ()
 
 
 def synchronised(tour: Tour, tolerance_s: float) -> Iterator[FrameSet]:

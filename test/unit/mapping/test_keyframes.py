@@ -68,11 +68,46 @@ def test_a_robot_at_rest_and_a_frozen_camera_add_nothing(tmp_path):
     assert when == list(range(9))
 
 
+def pan(shifts, seed=0):
+    """A camera that slides along one long picture by so many pixels an image."""
+    strip = cv2.GaussianBlur(np.random.default_rng(seed).integers(0, 256, (48, 1200, 3), dtype=np.uint8), (0, 0), 1.5)
+    starts = np.cumsum([0, *shifts])
+    rng = np.random.default_rng(1)
+    return [np.clip(strip[:, s : s + 64] + rng.normal(0, 2.0, (48, 64, 3)), 0, 255).astype(np.uint8) for s in starts]
+
+
 def test_without_odometry_keyframes_come_by_time_and_every_photo_is_kept(tmp_path):
-    images = [picture(k) for k in range(41)]
-    assert chosen(FakeTour(images), tmp_path / "rate", rate_hz=2.0)[0] == list(range(0, 41, 5))
+    assert chosen(FakeTour(pan([1] * 40)), tmp_path / "rate", rate_hz=2.0)[0] == list(range(0, 41, 5))
     blurred = [picture(k, blurred=k % 4 == 1) for k in range(12)]
     assert chosen(FakeTour(blurred), tmp_path / "all", rate_hz=0.0)[0] == list(range(12))
+
+
+def test_without_odometry_a_standing_camera_adds_nothing_and_a_fast_turn_more(tmp_path):
+    images = pan([1] * 20 + [0] * 40 + [1] * 20 + [6] * 20)
+    when, _ = chosen(FakeTour(images), tmp_path, rate_hz=2.0)
+    counts = np.histogram(when, [0, 21, 26, 60, 81, 102])[0]
+    assert counts[0] == 5 and counts[2] == 0 and 3 <= counts[3] <= 5 and 8 <= counts[4] <= 12
+
+
+def test_a_picture_without_corners_falls_back_to_time(tmp_path):
+    walls = [np.full((48, 64, 3), 100 + 2 * k, np.uint8) for k in range(21)]
+    assert chosen(FakeTour(walls), tmp_path, rate_hz=2.0)[0] == [0, 5, 10, 15, 20]
+
+
+def test_a_frozen_camera_is_left_out_by_name_while_the_others_go_on(tmp_path):
+    class HalfFrozen(FakeTour):
+        def frames(self):
+            for frame in super().frames():
+                k = frame.stamp_ns // 10**8
+                stuck = frame.camera == "back" and 8 <= k < 20
+                yield CameraFrame(frame.stamp_ns, frame.camera, picture(100 + (8 if stuck else k) + 1000 * (frame.camera == "back")))
+
+    said = []
+    tour = HalfFrozen([None] * 30, odometry([(0.2 * k, 0, 0) for k in range(30)]), cameras=("front", "back"))
+    frames = select_keyframes(tour, 0, 0, 0, tmp_path / "images", KeyframeConfig(distance_m=0.39), note=said.append)
+    views = {round(f.stamp_ns / 10**8): [v.camera for v in f.views] for f in frames}
+    assert views[8] == ["front", "back"] and views[14] == ["front"] and views[22] == ["front", "back"]
+    assert len(said) == 1 and "camera back stood frozen" in said[0] and "0.80 … 1.8" in said[0]
 
 
 def test_a_blurred_frame_gives_way_to_a_sharp_neighbour(tmp_path):
@@ -99,7 +134,7 @@ def test_a_long_tour_is_thinned_to_its_budget():
 
 
 def test_a_tour_with_nothing_to_see_is_refused(tmp_path):
-    with pytest.raises(MappingError, match=r"fake.*1 usable"):
+    with pytest.raises(MappingError, match=r"fake.*1 usable.*00000_front\.jpg"):
         chosen(FakeTour([picture(0)] * 10), tmp_path, rate_hz=0.0)
 
 
