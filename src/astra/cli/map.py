@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astra.cli import map_merge
 from astra.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ EXAMPLES = """examples:
   astra map build drives/tour0 --out maps/office
   astra map build photos/ --camera camera.yaml --out maps/kitchen --rate-hz 0
   astra map build walk.mp4 --odometry walk.tum --out maps/lab
+  astra map merge maps/monday maps/tuesday --out maps/office
   astra map inspect maps/office --json
   astra map view maps/office --out office.html
   astra map export maps/office --out exported/
@@ -50,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--config", metavar="FILE", type=Path, help="YAML with overrides of MappingConfig")
     build.add_argument("--json", action="store_true", help="print the summary as JSON, show no progress")
     build.set_defaults(run=run_build)
+    map_merge.configure(actions.add_parser("merge", help="two maps of one building, or two sessions, as one"))
     inspect = actions.add_parser(
         "inspect", help="counts, scale, fragments, warnings", epilog="example:\n  astra map inspect maps/office --json", formatter_class=raw
     )

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from astra.core.errors import BadInputError
 from astra.core.types import FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Similarity:
-    """target = scale · rotation @ source + translation."""
-
-    scale: float
-    rotation: FloatArray  # (3, 3)
-    translation: FloatArray  # (3,)
-
-    def apply(self, points: FloatArray) -> FloatArray:
-        """Transform points (N, 3)."""
-        return self.scale * points @ self.rotation.T + self.translation
+from astra.geometry import Similarity
 
 
 def similarity_between(source: FloatArray, target: FloatArray, *, with_scale: bool = True) -> Similarity:

@@ -325,15 +325,16 @@ def _without_doubles(landmarks: list[Landmark], config: LandmarkConfig) -> list[
     """Of landmarks that read as one sign, or as a piece of it, keep the one that more views saw; its views are joined."""
     kept: list[Landmark] = []
     for m in sorted(landmarks, key=lambda m: (-len(m.view_ids), -len(m.label))):
-        twin = next((i for i, k in enumerate(kept) if _is_double(k, m, config)), None)
+        twin = next((i for i, k in enumerate(kept) if is_double(k, m, config)), None)
         if twin is None:
             kept.append(m)
         else:
-            kept[twin] = _with_views(kept[twin], m.node_ids, m.view_ids)
+            kept[twin] = with_views(kept[twin], m.node_ids, m.view_ids)
     return kept
 
 
-def _is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:
+def is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:
+    """Whether two landmarks are one thing, or the weak one a piece of the strong one; `strong` is the one that more views saw."""
     distance = float(np.linalg.norm(strong.position_map - weak.position_map))
     slack = 2.0 * math.hypot(strong.position_sigma_m, weak.position_sigma_m)
     if strong.is_text != weak.is_text or distance > config.max_piece_m + slack:
@@ -356,10 +357,11 @@ def _with_pieces(landmark: Landmark, pieces: Sequence[Sighting], config: Landmar
             label = s.detection.label
             if max(similarity(label, landmark.label), part_similarity(label, landmark.label)) >= config.min_piece_similarity:
                 seen.append(s)
-    return _with_views(landmark, [s.node_id for s in seen], [s.view_id for s in seen])
+    return with_views(landmark, [s.node_id for s in seen], [s.view_id for s in seen])
 
 
-def _with_views(landmark: Landmark, node_ids: Sequence[int], view_ids: Sequence[int]) -> Landmark:
+def with_views(landmark: Landmark, node_ids: Sequence[int], view_ids: Sequence[int]) -> Landmark:
+    """The landmark seen from these nodes and views as well."""
     nodes, views = tuple(sorted({*landmark.node_ids, *node_ids})), tuple(sorted({*landmark.view_ids, *view_ids}))
     return replace(landmark, node_ids=nodes, view_ids=views)
 
