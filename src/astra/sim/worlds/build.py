@@ -107,7 +107,7 @@ class Draft:
         self, out: Path, seed: int, said: tuple[Instruction, ...], movers: tuple[Mover, ...] = (), attribution: str = "", record: dict[str, Any] | None = None
     ) -> World:
         """Write the painted world with its truth, whole or not at all."""
-        truth = self._truth(seed, said)
+        truth = self.truth(seed, said)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
             folder = Path(scratch) / "world"
@@ -123,7 +123,8 @@ class Draft:
             shutil.move(str(folder), str(out))
         return World(out.name, out / "scene.xml", truth)
 
-    def _truth(self, seed: int, said: tuple[Instruction, ...]) -> WorldTruth:
+    def truth(self, seed: int, said: tuple[Instruction, ...]) -> WorldTruth:
+        """Everything that is known about it, with what people say there."""
         plan = self.plan
         instances, landmarks = self._things()
         return WorldTruth(
