@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from astra.core.config import require
 from astra.datasets.samples import SampleSet, require_training
+from astra.local_model.depth import DepthBins
 from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig
-from astra.local_model.encoder3d.depth import DepthBins
-from astra.local_model.encoder3d.vit import STRIDE
+from astra.local_model.lifting import STRIDE
 from astra.local_model.occupancy import Occupancy, OccupancyHead, cells_between
 from astra.local_model.rendering import RayBatch, render_rays
 from astra.training.loop import LoopConfig, train

@@ -15,8 +15,8 @@ from astra.core.types import AnyArray, FloatArray
 from astra.datasets.local_truth import MOVER, OUTSIDE, STATIC
 from astra.datasets.samples import Sample, SampleSet, ShardFacts
 from astra.geometry import CameraModel, CameraRig, Pose3, RigCamera
-from astra.local_model.encoder3d import Encoder3dConfig, SplatPlan, plan_splat
-from astra.local_model.encoder3d.vit import STRIDE
+from astra.local_model.encoder3d import Encoder3dConfig
+from astra.local_model.lifting import STRIDE, SplatPlan, plan_splat
 
 KEPT_PLANS = 64
 SURFACE_M = 1.2  # beyond the largest bin and this, depth is not supervised

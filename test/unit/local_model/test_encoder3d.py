@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose3, RigCamera
-from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig, plan_splat
-from astra.local_model.encoder3d.depth import DepthBins
-from astra.local_model.encoder3d.splat import PARTS, evidence, splat, spread
-from astra.local_model.encoder3d.vit import STRIDE
+from astra.local_model.depth import DepthBins
+from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig
+from astra.local_model.encoder3d.splat import evidence, splat, spread
 from astra.local_model.grid import VoxelGrid
+from astra.local_model.lifting import PARTS, STRIDE, plan_splat
 
 CAMERA = CameraModel.from_fov(64, 48, math.pi / 2)
 SMALL = Encoder3dConfig(width=32, depth=1, heads=2, lifted=8, channels=8, neck=24, near_channels=8, bins=DepthBins(count=12))

@@ -11,8 +11,8 @@ import torch
 from astra.core.errors import BadInputError
 from astra.datasets.samples import Sample, ShardFacts, require_training
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose3
+from astra.local_model.depth import DepthBins
 from astra.local_model.encoder3d import Encoder3dConfig
-from astra.local_model.encoder3d.depth import DepthBins
 from astra.training.pretrain_3d import EyesModel, Pretrain3dConfig, depth_loss, scores, stage_losses
 from astra.training.surround import AugmentConfig, SurroundSamples
 

@@ -1,6 +1,5 @@
 """Images of any rig → voxel features: ViT → depth distribution → Lift-Splat → voxel pooling (paper 3.2.1)."""
 
 from astra.local_model.encoder3d.encoder import Encoder3d, Encoder3dConfig, Encoding
-from astra.local_model.encoder3d.splat import SplatPlan, plan_splat
 
-__all__ = ["Encoder3d", "Encoder3dConfig", "Encoding", "SplatPlan", "plan_splat"]
+__all__ = ["Encoder3d", "Encoder3dConfig", "Encoding"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from astra.core.config import require
-from astra.local_model.encoder3d.depth import DepthBins
+from astra.local_model.depth import DepthBins
 from astra.local_model.encoder3d.splat import evidence, splat, spread
 from astra.local_model.encoder3d.vit import STEM, ViT
 from astra.local_model.grid import VoxelGrid
@@ -87,18 +87,25 @@ class Encoder3d(nn.Module):
         return out[:, :, self.config.bins.count :], out[:, :, : self.config.bins.count]
 
     def lift(self, features: Tensor, depth_logits: Tensor, voxel: Tensor, near_voxel: Tensor, works: Tensor) -> Encoding:
-        """Splat both grids and let neighbouring cells confer."""
+        """Splat both grids, and settle what landed."""
         c = self.config
         depth = spread(depth_logits.softmax(2) * works[:, :, None, None, None])
         coarse, seen = self._pool(features, depth, voxel, c.grid.count)
         fine, near_seen = self._pool(features, depth, near_voxel, c.near.count)
+        voxels, near = self.settle(coarse, fine)
+        z, y, x = c.grid.shape
+        return Encoding(voxels, near, depth_logits, seen.unflatten(1, (z, y, x)), near_seen.unflatten(1, (c.near.cells, c.near.cells)))
+
+    def settle(self, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
+        """Let neighbouring cells confer: pooled (B, C + 2, count) of both grids → voxels (B, C, Z, Y, X) and near (B, Cn, y, x)."""
+        c = self.config
         z, y, x = c.grid.shape
         bev = coarse.reshape(coarse.shape[0], -1, y, x)
         inner = self.neck[:-1](bev)
         voxels = self.neck[-1](inner).unflatten(1, (c.channels, z))
         around = nn.functional.interpolate(self._crop(inner), size=(c.near.cells, c.near.cells), mode="nearest")
         near = self.near_neck(torch.cat([fine.unflatten(2, (c.near.cells, c.near.cells)), around], 1))
-        return Encoding(voxels, near, depth_logits, seen.unflatten(1, (z, y, x)), near_seen.unflatten(1, (c.near.cells, c.near.cells)))
+        return voxels, near
 
     def _pool(self, features: Tensor, depth: Tensor, voxel: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Sums of features and evidence (B, C + 2, count), damped where many rays meet; and how many rays meet (B, count)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-STRIDE = 8  # of the features that are lifted
 STEM = (24, 40, 64)  # channels at strides 2, 4, 8
 
 
