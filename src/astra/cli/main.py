@@ -21,6 +21,7 @@ COMMANDS = {
     "route": "a route over the graph",
     "odometry": "wheel and IMU odometry of a recorded drive",
     "drive": "inspect recorded drives and pack them for training",
+    "eval": "measure how good things are, against the truth",
     "bench": "measure what things cost on this machine",
     "sim": "make worlds, record tours, run missions",
     "train": "train a stage of the model from packed samples",

@@ -1,0 +1,51 @@
+"""`astra eval TABLE`: measure how good something is, against the simulator's truth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+EXAMPLES = """examples:
+  astra eval mapping --out eval/mapping                           every tour: some hours on two cores; goes on where it was cut off
+  astra eval mapping --out eval/mapping --quick                   three tours
+  astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
+
+Writes episodes.jsonl (one line a tour), results.json (a flat list of name, value, unit, n, ci95), report.md and pictures/.
+Worlds and drives are made once and kept in $ASTRA_CACHE.
+"""
+TABLES = {"mapping": "maps of generated tours, ordinary and adversarial"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("table", choices=TABLES, help="; ".join(f"{name}: {about}" for name, about in TABLES.items()))
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results; what it holds already is not measured again")
+    parser.add_argument("--quick", action="store_true", help="few episodes")
+    parser.add_argument("--only", default="", metavar="REGEX", help="episodes whose name matches")
+    parser.add_argument("--split", choices=("validate", "test"), default="test", help="worlds to tune on, or to be judged on (default: %(default)s)")
+    parser.add_argument("--landmarks", action="store_true", help="read signs and judge landmarks too (takes longer)")
+    parser.add_argument("--processes", type=int, default=1, help="episodes at once (default: %(default)s)")
+    parser.add_argument("--prepare", action="store_true", help="only make the worlds and drives that are not there yet")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print the report."""
+    from astra.evaluation.mapping.measure import MeasureConfig
+    from astra.evaluation.mapping.table import TableConfig, prepare_all
+    from astra.evaluation.mapping.table import run as table
+
+    config = TableConfig(args.split, args.quick, args.only, args.processes, MeasureConfig(landmarks=args.landmarks))
+    if args.prepare:
+        prepare_all(config, _progress)
+        return 0
+    table(config, args.out, _progress)
+    print((args.out / "report.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def _progress(text: str) -> None:
+    print(f"  · {text}", file=sys.stderr, flush=True)
