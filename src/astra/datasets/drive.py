@@ -163,6 +163,14 @@ class Drive:
         """All IMU readings in time order."""
         return [decode.imu_from_message(a.message, a.stamp_ns) for a in self.arrivals((self.topics.imu,))]
 
+    @functools.cached_property
+    def base_from_imu(self) -> Pose3 | None:
+        """Where the IMU sits on the base, by /tf_static; None without an IMU, or where nobody said."""
+        for message in self.bag.messages((self.topics.imu,) if self.topics.imu else ()):
+            frame = message.value.header.frame_id.lstrip("/")
+            return self.base_from_sensor(frame) if frame in self._static_transforms or frame in BASE_FRAMES else None
+        return None
+
     def wheel(self) -> Sequence[WheelTwist]:
         """All wheel odometry readings in time order."""
         return [decode.wheel_from_message(a.message, a.stamp_ns) for a in self.arrivals((self.topics.wheel,))]

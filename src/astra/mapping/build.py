@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,12 @@ from astra.mapping.association import associate
 from astra.mapping.audit import AuditConfig, Audited, AuditInput, audit
 from astra.mapping.audit.evidence import read_verified_pairs
 from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
+from astra.mapping.clues import MetricClues, check_distances
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.detections import Detections, detect_landmarks, load_detections, save_detections
 from astra.mapping.features import PlaceEncoder, ViewSet, extract_features, load_views, save_views
 from astra.mapping.graph import GraphConfig, build_edges, build_nodes, position_sigmas
+from astra.mapping.inertial import imu_tracks
 from astra.mapping.keyframes import Keyframe, KeyframeConfig, KeyView, select_keyframes
 from astra.mapping.landmarks import LandmarkConfig, LandmarkExtractor
 from astra.mapping.metric import MetricFragment, at_tour_start, place_by_odometry, to_metric
@@ -34,7 +37,7 @@ from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matc
 from astra.mapping.progress import Progress, Quiet, StageClock
 from astra.mapping.scale import ScaleConfig
 from astra.mapping.sfm import SfmConfig, SfmInput, load_fragments, reconstruct, verify, write_database, write_metric_model
-from astra.mapping.summary import counts, versions, warnings
+from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
 from astra.mapping.workspace import Workspace
 from astra.perception.local import LocalFeatureConfig
@@ -75,12 +78,14 @@ def build_map(
     extractor: LandmarkExtractor | None = None,
     place_encoder: PlaceEncoder | None = None,
     progress: Progress | None = None,
+    clues: MetricClues | None = None,
 ) -> MapInfo:
     """Build the map of one or several tours of the same building and write it to `out`.
 
     Args:
         extractor: finds landmarks in images; None makes a map without landmarks.
         place_encoder: describes images for retrieval; None makes a map without place descriptors and finds no loops by sight.
+        clues: lengths that the user knows.
 
     Raises:
         MappingError: no map can be built from these images; `out` stays as it was.
@@ -89,9 +94,10 @@ def build_map(
     config = config or MappingConfig()
     _check(tours, out)
     clock = StageClock(progress or Quiet())
-    build = _Build(tours, [usable_rig(tour.rig) for tour in tours], config, extractor, place_encoder, clock)
+    build = _Build(tours, [usable_rig(tour.rig) for tour in tours], config, extractor, place_encoder, clock, clues or MetricClues())
     with ThreadPoolExecutor(1) as beside:
         build.select_keyframes()
+        check_distances(build.clues, build.keyframes)
         reading = beside.submit(build.read_landmarks)  # its one thread fills the gaps that SfM leaves
         try:
             build.extract_features()
@@ -120,6 +126,7 @@ class _Build:
     extractor: LandmarkExtractor | None
     encoder: PlaceEncoder | None
     clock: StageClock
+    clues: MetricClues
     keyframes: list[Keyframe] = field(default_factory=list)
     fragments: list[MetricFragment] = field(default_factory=list)
     audited: Audited | None = None
@@ -224,7 +231,8 @@ class _Build:
     def make_metric(self) -> None:
         assert self.audited is not None
         mounted = is_mounted(self.tours[0].rig)
-        metric = [to_metric(fragment, self.keyframes, self.rigs, mounted, self.config.scale) for fragment in self.audited.fragments]
+        clues = dataclasses.replace(self.clues, imu=imu_tracks(self.tours))
+        metric = [to_metric(fragment, self.keyframes, self.rigs, mounted, self.config.scale, clues) for fragment in self.audited.fragments]
         first = next(k for k in self.keyframes if k.id == min(metric[0].map_from_base))
         anchor = at_tour_start(metric[0], self.keyframes, self.tours[first.tour].odometry)
         self.fragments = [anchor, *(place_by_odometry(fragment, anchor, self.keyframes) for fragment in metric[1:])]
@@ -295,7 +303,18 @@ class _Build:
         }
         texts = (*self.notes, *warnings(found, nodes, self.tours, self.config.min_registered, self.config.scale, self.config.cloud))
         report = None if self.audited is None else self.audited.report
-        return MapInfo(name, first.scale.source, first.scale.sigma, texts, build, audit=report)
+        up = first.up
+        return MapInfo(
+            name,
+            first.scale.source,
+            first.scale.sigma,
+            texts,
+            build,
+            audit=report,
+            scale_witnesses=scale_witnesses(first.scale),
+            up_source="unknown" if up is None else up.source,
+            up_sigma_rad=math.nan if up is None else up.sigma_rad,
+        )
 
 
 def _check(tours: Sequence[Tour], out: Path) -> None:

@@ -1,21 +1,26 @@
-"""What a user knows of lengths: the distance between two images' cameras, and the camera's height over the floor, which the points show."""
+"""What is known of a tour beside its images and odometry, and what it says of the scale.
+
+The distance between two images' cameras, the camera's height over the floor, which the points show, and the IMU's readings (`inertial`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from astra.core.config import require
 from astra.core.errors import BadInputError
 from astra.core.types import FloatArray
+from astra.mapping.inertial import ImuTrack
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.scale import ScaleConfig, ScaleReading
 from astra.mapping.sfm import SfmFragment
 
 MAX_FLOOR_TILT_RAD = math.radians(15.0)  # of the floor from what is taken for level before it is found
+LEVEL_SIGMA_RAD = math.radians(0.3)  # of floors themselves
 SEED = 0
 
 
@@ -34,12 +39,13 @@ class MeasuredDistance:
             raise BadInputError(f"a distance needs two different images, {self.image_a} is given twice")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MetricClues:
-    """camera_height_m: of a tour's first camera over the floor, NaN if nobody said. distances: between cameras."""
+    """camera_height_m: of a tour's first camera over the floor, NaN if nobody said. distances: between cameras. imu: tour → its readings."""
 
     camera_height_m: float = math.nan
     distances: tuple[MeasuredDistance, ...] = ()
+    imu: Mapping[int, ImuTrack] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(not self.camera_height_m <= 0.0, "camera_height_m", self.camera_height_m, "> 0")
@@ -47,16 +53,23 @@ class MetricClues:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FloorPlane:
-    """The floor under the cameras, in the fragment's frame and units: n·p = offset with `normal` (3,) up; `sigma` of its height, points on it."""
+    """The floor under the cameras, in the fragment's frame and units: n·p = offset with `normal` (3,) up; `sigma` of its height,
+    how many points lie on it within `tolerance`."""
 
     normal: FloatArray
     offset: float
     sigma: float
     points: int
+    tilt_sigma_rad: float
+    tolerance: float
 
     def heights(self, positions: FloatArray) -> FloatArray:
         """(N,) heights of positions (N, 3) over the floor."""
         return np.asarray(positions @ self.normal - self.offset)
+
+    def is_lowest(self, points: FloatArray) -> bool:
+        """Whether next to nothing of points (P, 3) lies below: a table's top has the floor below it."""
+        return int((self.heights(points) < -3.0 * self.tolerance).sum()) <= 0.1 * self.points + 0.02 * len(points)
 
 
 def check_distances(clues: MetricClues, keyframes: Sequence[Keyframe]) -> None:
@@ -144,7 +157,7 @@ def _below(points: FloatArray, positions: FloatArray, up: FloatArray) -> FloatAr
     if not below.any():
         return points[:0]
     typical = float(np.percentile(drop[below & (gap <= np.percentile(gap[below], 75))], 80))
-    return points[below & (drop > 0.15 * typical) & (drop < 3.0 * typical) & (gap < 4.0 * typical)]
+    return np.asarray(points[below & (drop > 0.15 * typical) & (drop < 3.0 * typical) & (gap < 4.0 * typical)])
 
 
 def _hypotheses(points: FloatArray, up: FloatArray, rng: np.random.Generator, count: int = 1500) -> tuple[FloatArray, FloatArray]:
@@ -168,12 +181,14 @@ def _refined(points: FloatArray, normal: FloatArray, offset: float, tolerance: f
             return None
         centre = inliers.mean(axis=0)
         fitted = np.linalg.svd(inliers - centre, full_matrices=False)[2][2]
-        normal = fitted * math.copysign(1.0, float(fitted @ normal))
+        normal = np.asarray(fitted * math.copysign(1.0, float(fitted @ normal)))
         offset = float(centre @ normal)
         noise = 1.4826 * float(np.median(np.abs(inliers @ normal - offset)))
         tolerance = min(tolerance, max(3.0 * noise, 0.1 * tolerance))
     independent = max(len(inliers) / 10.0, 1.0)  # neighbouring points share their errors
-    return FloorPlane(normal, offset, noise / math.sqrt(independent), len(inliers))
+    reach = float(np.linalg.svd((inliers - centre) / math.sqrt(len(inliers)), compute_uv=False)[1])  # how wide the floor is seen, RMS
+    sigma = noise / math.sqrt(independent)
+    return FloorPlane(normal, offset, sigma, len(inliers), math.hypot(sigma / max(reach, 1e-12), LEVEL_SIGMA_RAD), tolerance)
 
 
 def _keyframe_of(name: str, keyframes: Sequence[Keyframe]) -> Keyframe:

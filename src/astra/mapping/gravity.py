@@ -12,32 +12,42 @@ from astra.core.types import FloatArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Up:
-    """The direction against gravity, `direction` (3,) unit, its sigma, and where it came from: "imu", "poses" or "horizon"."""
+    """The direction against gravity, `direction` (3,) unit, its sigma, and where it came from.
+
+    source: "imu", "poses" (a robot's base_link and the plane it drove on), "floor" (the floor's points) or "horizon" (how people hold a camera).
+    """
 
     direction: FloatArray
     sigma_rad: float
     source: str
 
+    def angle_to(self, other: Up) -> float:
+        """Angle [rad] between two answers."""
+        return math.acos(min(max(float(self.direction @ other.direction), -1.0), 1.0))
 
-def up_of_poses(positions: FloatArray, rotations: FloatArray) -> Up:
+
+def up_of_poses(positions: FloatArray, rotations: FloatArray, inertial: Up | None = None) -> Up:
     """The floor's normal: the base frames' z axes and the plane through their positions, each weighed by its noise.
 
     Minimises Σ (n·(p − p̄))² / σ_p² + Σ |n − z|² / σ_z² over n = z̄ + tangent, three linearised steps.
 
     Args:
         positions: (N, 3) [m]. rotations: (N, 3, 3) of base_link.
+        inertial: what the IMU says, a third witness.
     """
     position_sigma, axis_sigma, independent = 0.02, math.radians(0.5), 10.0
     up = rotations[:, :, 2].mean(axis=0)
     up /= np.linalg.norm(up)
-    prior = up.copy()
+    trust = min(len(positions), independent) / axis_sigma**2  # the axes' errors are alike, they do not average out
+    prior = trust * up
+    if inertial is not None:
+        trust, prior = trust + 1.0 / inertial.sigma_rad**2, prior + inertial.direction / inertial.sigma_rad**2
     centred = positions - positions.mean(axis=0)
     scatter = centred.T @ centred / position_sigma**2
-    trust = min(len(positions), independent) / axis_sigma**2  # the axes' errors are alike, they do not average out
     for _ in range(3):
         basis = np.linalg.svd(up[None])[2][1:]  # (2, 3) tangents
         normal = basis @ scatter @ basis.T + trust * np.eye(2)
-        right = -basis @ scatter @ up + trust * basis @ (prior - up)
+        right = -basis @ scatter @ up + basis @ (prior - trust * up)
         up = up + np.linalg.solve(normal, right) @ basis
         up /= np.linalg.norm(up)
     sigma = math.sqrt(float(np.trace(np.linalg.inv(normal))) / 2.0)

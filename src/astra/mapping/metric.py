@@ -10,8 +10,9 @@ import numpy as np
 
 from astra.core.types import FloatArray
 from astra.geometry import CameraRig, Pose3, Trajectory
-from astra.mapping.clues import MetricClues, camera_height_reading, distance_reading
+from astra.mapping.clues import FloorPlane, MetricClues, camera_height_reading, distance_reading, find_floor
 from astra.mapping.gravity import Up, up_of_horizon, up_of_poses
+from astra.mapping.inertial import imu_reading, up_of_imu
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.scale import (
     ScaleConfig,
@@ -25,6 +26,8 @@ from astra.mapping.scale import (
 )
 from astra.mapping.sfm import SfmFragment
 
+MAX_BASE_TILT_RAD = math.radians(3.0)  # of a robot's base_link, and of a floor
+MAX_DRIVE_RELIEF_M = 0.15  # RMS; what moved up and down by more did not drive on a floor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MetricFragment:
@@ -32,7 +35,8 @@ class MetricFragment:
 
     map_from_base: keyframe id → pose. map_from_cam: view id → pose. points_map: (P, 3).
     map_from_sfm: rotation and translation applied after multiplying by scale.metres_per_unit.
-    planarity_m: RMS of a robot's base positions from the floor plane. up: gravity as it was found, in the fragment's own frame.
+    planarity_m: RMS of a robot's base positions from the floor plane. up: as it was found, in the fragment's own frame.
+    gravity_sigmas: by how many sigmas that departs from what an IMU felt; NaN without one.
     """
 
     sfm: SfmFragment
@@ -43,6 +47,7 @@ class MetricFragment:
     points_map: FloatArray
     planarity_m: float
     up: Up | None = None
+    gravity_sigmas: float = math.nan
 
 
 def estimate_scale(
@@ -63,6 +68,7 @@ def estimate_scale(
         distance_reading(fragment, keyframes, clues, config),
         odometry_reading(motions(fragment, keyframes, rigs, config), config),
         camera_height_reading(fragment, up, clues, config),
+        imu_reading(fragment, keyframes, clues.imu),
         rig_reading(fragment, rigs, config),
     ]
     return fuse_scale([r for r in readings if r is not None], config) or unknown_scale(fragment)
@@ -83,17 +89,25 @@ def to_metric(
         mounted: whether base_link's tilt is known (a robot's rig); a hand-held camera's is found from its horizon.
         clues: what else is known of lengths and of gravity.
     """
+    clues = clues or MetricClues()
     tour_of = {k.id: k.tour for k in keyframes}
     ids = sorted(fragment.sfm_from_ref)
-    rotations = np.array([(fragment.sfm_from_ref[k] @ rigs[tour_of[k]].cameras[0].base_from_cam.inverse()).rotation for k in ids])
-    first_up = up_of_horizon(rotations) if not mounted else Up(_mean_direction(rotations[:, :, 2]), math.nan, "poses")
-    scale = estimate_scale(fragment, keyframes, rigs, first_up.direction, clues, config)
+    ref_from_base = {k: rigs[tour_of[k]].cameras[0].base_from_cam.inverse() for k in ids}
+    rotations = np.array([(fragment.sfm_from_ref[k] @ ref_from_base[k]).rotation for k in ids])
+    inertial = up_of_imu(fragment, keyframes, clues.imu)
+    up, floor = _up_of_robot(rotations, inertial), None
+    if not mounted:
+        up, floor = _up_of_walk(fragment, rotations, inertial)
+    scale = estimate_scale(fragment, keyframes, rigs, up.direction, clues, config)
     factor = scale.metres_per_unit
-    poses = {k: _scaled(fragment.sfm_from_ref[k], factor) @ rigs[tour_of[k]].cameras[0].base_from_cam.inverse() for k in ids}
+    poses = {k: _scaled(fragment.sfm_from_ref[k], factor) @ ref_from_base[k] for k in ids}
     positions = np.array([poses[k].translation for k in ids])
-    up = up_of_poses(positions, rotations) if mounted else first_up
-    planarity = float(np.sqrt(np.mean(((positions - positions.mean(axis=0)) @ up.direction) ** 2))) if mounted else math.nan
-    map_from_sfm = _level(poses[ids[0]], up.direction, positions, mounted)
+    if mounted:
+        up = _upright(positions, rotations, inertial)
+    height = float(np.median(positions @ up.direction)) if mounted else float(positions[0] @ up.direction)
+    if floor is not None:
+        height -= factor * float(floor.heights(positions[:1] / factor)[0])
+    map_from_sfm = _level(poses[ids[0]], up.direction, height)
     return MetricFragment(
         fragment,
         scale,
@@ -101,9 +115,37 @@ def to_metric(
         {k: map_from_sfm @ poses[k] for k in ids},
         {v: map_from_sfm @ _scaled(p, factor) for v, p in fragment.sfm_from_cam.items()},
         map_from_sfm.apply(fragment.points * factor),
-        planarity,
+        _planarity(positions, up) if mounted else math.nan,
         up,
+        math.nan if inertial is None else inertial.angle_to(up) / math.hypot(inertial.sigma_rad, up.sigma_rad),
     )
+
+
+def _up_of_robot(rotations: FloatArray, inertial: Up | None) -> Up:
+    """Up before the scale is known: gravity, else the mean of the upright base frames' z axes."""
+    if inertial is not None:
+        return inertial
+    mean = rotations[:, :, 2].mean(axis=0)
+    return Up(np.asarray(mean / np.linalg.norm(mean)), MAX_BASE_TILT_RAD, "poses")
+
+
+def _upright(positions: FloatArray, rotations: FloatArray, inertial: Up | None) -> Up:
+    """The floor that the robot drove on, unless it did not drive on one: then gravity, where an IMU felt it."""
+    up = up_of_poses(positions, rotations, inertial)
+    return inertial if inertial is not None and _planarity(positions, up) > MAX_DRIVE_RELIEF_M else up
+
+
+def _up_of_walk(fragment: SfmFragment, rotations: FloatArray, inertial: Up | None) -> tuple[Up, FloorPlane | None]:
+    """Up of a camera in the hand, and the floor if it is seen: gravity, else the floor's normal, else the horizon."""
+    up = inertial or up_of_horizon(rotations)
+    positions = np.array([pose.translation for pose in fragment.sfm_from_ref.values()])
+    floor = find_floor(fragment.points, positions, up.direction)
+    if floor is None or not floor.is_lowest(fragment.points):
+        return up, None
+    of_floor = Up(floor.normal, floor.tilt_sigma_rad, "floor")
+    if inertial is not None or up.angle_to(of_floor) > 3.0 * math.hypot(up.sigma_rad, of_floor.sigma_rad):
+        return up, None if up.angle_to(of_floor) > MAX_BASE_TILT_RAD else floor
+    return of_floor, floor
 
 
 def moved(fragment: MetricFragment, map_from_old: Pose3) -> MetricFragment:
@@ -179,6 +221,8 @@ def inconsistencies(
     elif not fragment.scale.sigma <= config.max_scale_sigma:
         warnings.append(f"the scale is uncertain by {100 * fragment.scale.sigma:.1f} %")
     warnings += disagreements(fragment.scale)
+    if fragment.gravity_sigmas > config.max_disagreement:
+        warnings.append("the floor that the robot drove on is not level by the IMU: a ramp, a tilted IMU, or a bent map")
     if fragment.planarity_m > config.max_planarity_m:
         warnings.append(f"base poses leave the floor plane by {100 * fragment.planarity_m:.0f} cm RMS: uneven floor, or a bent map")
     return warnings
@@ -188,16 +232,15 @@ def _scaled(pose: Pose3, factor: float) -> Pose3:
     return Pose3(pose.rotation, pose.translation * factor)
 
 
-def _mean_direction(vectors: FloatArray) -> FloatArray:
-    mean = vectors.mean(axis=0)
-    return np.asarray(mean / np.linalg.norm(mean))
+def _planarity(positions: FloatArray, up: Up) -> float:
+    """RMS [m] of base positions (N, 3) from a level plane."""
+    return float(np.sqrt(np.mean(((positions - positions.mean(axis=0)) @ up.direction) ** 2)))
 
 
-def _level(first: Pose3, up: FloatArray, positions: FloatArray, mounted: bool) -> Pose3:
-    """map_from_sfm (metric): z along `up`, x along the first base's heading, origin below it on the floor plane."""
+def _level(first: Pose3, up: FloatArray, height: float) -> Pose3:
+    """map_from_sfm (metric): z along `up`, x along the first base's heading, origin below it where z is `height`."""
     heading = first.rotation[:, 0] - up * float(first.rotation[:, 0] @ up)
     x = heading / max(float(np.linalg.norm(heading)), 1e-9)
     rotation = np.stack([x, np.cross(up, x), up])
-    floor = float(np.median(positions @ up)) if mounted else float(first.translation @ up)
-    origin = first.translation + up * (floor - float(first.translation @ up))
+    origin = first.translation + up * (height - float(first.translation @ up))
     return Pose3(rotation, -rotation @ origin)

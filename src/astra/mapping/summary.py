@@ -9,9 +9,9 @@ from astra import __version__
 from astra.mapping.assemble import Reconstruction
 from astra.mapping.cloud import CloudConfig, floor_warnings
 from astra.mapping.metric import inconsistencies
-from astra.mapping.scale import ScaleConfig
+from astra.mapping.scale import ScaleConfig, ScaleEstimate
 from astra.mapping.tour import Tour, is_mounted
-from astra.topomap import Node
+from astra.topomap import Node, ScaleWitness
 
 
 def counts(found: Reconstruction, nodes: Mapping[int, Node]) -> dict[str, float | int | None]:
@@ -24,6 +24,11 @@ def counts(found: Reconstruction, nodes: Mapping[int, Node]) -> dict[str, float 
         "reprojection_error_px": round(float(first.sfm.point_errors.mean()), 3) if len(first.sfm.point_errors) else None,
         "floor_rms_m": round(first.planarity_m, 4) if math.isfinite(first.planarity_m) else None,
     }
+
+
+def scale_witnesses(scale: ScaleEstimate) -> tuple[ScaleWitness, ...]:
+    """What every source of metres says against the scale that was chosen."""
+    return tuple(ScaleWitness(r.source, r.metres_per_unit / scale.metres_per_unit, r.sigma, r not in scale.refused) for r in scale.readings)
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from astra.core.types import CameraFrame, LaserScan, nanoseconds
+from astra.core.types import CameraFrame, ImuSample, LaserScan, nanoseconds
 from astra.geometry import BODY_FROM_OPTICAL, CameraRig, Pose3, RigCamera, Trajectory
 
 
@@ -54,6 +54,20 @@ class MountedTour(Tour, Protocol):
 
     def base_from_sensor(self, frame: str) -> Pose3:
         """Where the sensor with this frame id sits on base_link."""
+        ...
+
+
+@runtime_checkable
+class InertialTour(Tour, Protocol):
+    """A tour with an IMU."""
+
+    @property
+    def base_from_imu(self) -> Pose3 | None:
+        """Where the IMU sits on base_link; None where nobody said."""
+        ...
+
+    def imu(self) -> Sequence[ImuSample]:
+        """All readings in time order."""
         ...
 
 
@@ -114,6 +128,15 @@ class TourWithOdometry:
     def notes(self) -> tuple[str, ...]:
         """What the tour could not read."""
         return damages(self.tour)
+
+    @property
+    def base_from_imu(self) -> Pose3 | None:
+        """Where the tour's IMU sits."""
+        return self.tour.base_from_imu if isinstance(self.tour, InertialTour) else None
+
+    def imu(self) -> Sequence[ImuSample]:
+        """The tour's IMU."""
+        return self.tour.imu() if isinstance(self.tour, InertialTour) else ()
 
     def image_name(self, frame: CameraFrame) -> str:
         """The image's own name, or an empty text."""

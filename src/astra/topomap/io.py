@@ -18,7 +18,7 @@ from astra.core.paths import atomic_dir
 from astra.geometry import CameraModel, Pose3
 from astra.topomap.audit import MapAudit
 from astra.topomap.features import MapFeatures
-from astra.topomap.types import UNKNOWN, Edge, EdgeKind, Landmark, MapInfo, Node, TopoMap, View
+from astra.topomap.types import UNKNOWN, Edge, EdgeKind, Landmark, MapInfo, Node, ScaleWitness, TopoMap, View
 
 FORMAT = "astra-map"
 FORMAT_VERSION = 1
@@ -165,7 +165,12 @@ def _manifest(topo: TopoMap, folder: Path) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "name": topo.info.name,
         "frame": FRAME,
-        "scale": {"source": topo.info.scale_source, "sigma": _number(topo.info.scale_sigma)},
+        "scale": {
+            "source": topo.info.scale_source,
+            "sigma": _number(topo.info.scale_sigma),
+            "witnesses": [{"source": w.source, "ratio": _number(w.ratio), "sigma": _number(w.sigma), "used": w.used} for w in topo.info.scale_witnesses],
+        },
+        "up": {"source": topo.info.up_source, "sigma_rad": _number(topo.info.up_sigma_rad)},
         "warnings": list(topo.info.warnings),
         **({} if topo.info.audit is None else {"audit": topo.info.audit.to_json()}),
         "counts": {
@@ -186,7 +191,14 @@ def _info_from_manifest(manifest: Mapping[str, Any]) -> MapInfo:
     sigma = UNKNOWN if scale.get("sigma") is None else float(scale["sigma"])
     warnings = tuple(str(w) for w in manifest.get("warnings", ()))
     audit = None if manifest.get("audit") is None else MapAudit.from_json(manifest["audit"])
-    return MapInfo(str(manifest["name"]), str(scale["source"]), sigma, warnings, dict(manifest.get("build") or {}), audit)
+    build = dict(manifest.get("build") or {})
+    witnesses = tuple(
+        ScaleWitness(str(w["source"]), _float(w["ratio"]), _float(w["sigma"]), bool(w["used"])) for w in scale.get("witnesses", ())
+    )
+    up = manifest.get("up") or {"source": "unknown", "sigma_rad": None}
+    return MapInfo(
+        str(manifest["name"]), str(scale["source"]), sigma, warnings, build, audit, witnesses, str(up["source"]), _float(up["sigma_rad"])
+    )
 
 
 def _graph_to_json(topo: TopoMap) -> dict[str, Any]:

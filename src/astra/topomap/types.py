@@ -74,15 +74,28 @@ class Landmark:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleWitness:
+    """One source of the map's metres: `ratio` of its metres to the map's, its relative sigma, and whether it agreed and was used."""
+
+    source: str
+    ratio: float
+    sigma: float
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MapInfo:
     """How the map came to be and how far its metres can be trusted."""
 
     name: str
-    scale_source: str  # "odometry", "rig", "given" or "unknown"
+    scale_source: str  # "odometry", "distance", "camera_height", "imu", "rig" or "unknown": the strongest of its witnesses
     scale_sigma: float = UNKNOWN  # relative, one sigma
     warnings: tuple[str, ...] = ()
     build: dict[str, object] = field(default_factory=dict)  # config, versions, counts, times: for the record
     audit: MapAudit | None = None  # None: a map from before there was an audit
+    scale_witnesses: tuple[ScaleWitness, ...] = ()
+    up_source: str = "unknown"  # "imu", "poses", "floor" or "horizon"
+    up_sigma_rad: float = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from astra.core.errors import MapError
 from astra.topomap.audit import MapAudit
 from astra.topomap.io import damaged_files, load_features
-from astra.topomap.types import Edge, EdgeKind, Node, TopoMap
+from astra.topomap.types import Edge, EdgeKind, Node, ScaleWitness, TopoMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class MapSummary:
     median_sigma_m: float
     warnings: tuple[str, ...]
     audit: MapAudit | None = None
+    scale_witnesses: tuple[ScaleWitness, ...] = ()
+    up_source: str = "unknown"
+    up_sigma_rad: float = math.nan
 
     def to_json(self) -> dict[str, object]:
         """For `--json`; unknown numbers are null."""
@@ -49,6 +52,10 @@ class MapSummary:
             "extent_m": [round(v, 2) for v in self.extent_m],
             "scale_source": self.scale_source,
             "scale_sigma": _or_none(self.scale_sigma),
+            "scale_witnesses": [
+                {"source": w.source, "ratio": _or_none(w.ratio), "sigma": _or_none(w.sigma), "used": w.used} for w in self.scale_witnesses
+            ],
+            "up": {"source": self.up_source, "sigma_rad": _or_none(self.up_sigma_rad)},
             "median_sigma_m": _or_none(self.median_sigma_m),
             "warnings": list(self.warnings),
             "audit": None if self.audit is None else self.audit.to_json(),
@@ -64,8 +71,18 @@ class MapSummary:
             f"{self.edges_driven} driven and {self.edges_visible} visible edges over {self.driven_m:.1f} {unit}",
             f"extent {self.extent_m[0]:.1f} × {self.extent_m[1]:.1f} {unit}; scale from {self.scale_source}{sigma}; median position sigma {place}",
             f"fragments: {', '.join(str(n) for n in self.fragments)} nodes; {self.islands} connected parts in fragment 0",
+            *self._scale_lines(),
             *self._audit_lines(),
         )
+
+    def _scale_lines(self) -> tuple[str, ...]:
+        """Every source of metres against the map's own, and where up comes from."""
+        lines = [
+            f"  scale by {w.source.replace('_', ' ')}: {100 * (w.ratio - 1):+.2f} % ± {100 * w.sigma:.2f} %{'' if w.used else ', not used'}"
+            for w in self.scale_witnesses
+        ]
+        tilt = f" ± {math.degrees(self.up_sigma_rad):.2f}°" if math.isfinite(self.up_sigma_rad) else ""
+        return (*lines, *([f"up from {self.up_source}{tilt}"] if self.up_source != "unknown" else []))
 
     def _audit_lines(self) -> tuple[str, ...]:
         if self.audit is None:
@@ -101,6 +118,9 @@ def summarise(topo: TopoMap) -> MapSummary:
         float(np.median(sigmas)) if sigmas else math.nan,
         topo.info.warnings,
         topo.info.audit,
+        topo.info.scale_witnesses,
+        topo.info.up_source,
+        topo.info.up_sigma_rad,
     )
 
 
