@@ -1,8 +1,8 @@
-"""Wheel + IMU odometry: an extended Kalman filter whose pose knows its error (the paper's 3.2.3 replaces its input, not its output).
+"""Wheel + IMU odometry: an error-state Kalman filter whose pose knows its error, and which takes learned Δposes as they come (3.2.3).
 
-State (x, y, yaw, gyro bias) with the wheel speed v as input. Between two wheel readings the pose moves along the gyro's yaw rate,
-sampled at the IMU's rate; the wheels' own yaw rate stands in where the IMU is missing. At standstill the pose is held and the gyro
-reads its bias.
+Between two wheel readings the pose moves along the gyro's yaw rate and the wheels' distance; the wheels' own yaw stands in where the
+gyro is missing, the accelerometer where the wheels slip (`slip`). At standstill the pose is held and the gyro reads its bias (`signals`).
+The states and their mathematics are in `belief`, late Δposes in `history`.
 Axes of IMU samples must be those of base_link (x forward, z up); callers rotate samples of an IMU that is mounted otherwise.
 """
 
@@ -10,53 +10,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from astra.core.config import require
 from astra.core.errors import BadInputError
 from astra.core.types import FloatArray, ImuSample, Observation, WheelTwist, nanoseconds, seconds
+from astra.fusion.belief import BIAS, Belief, Interval, advance
+from astra.fusion.history import DeltaOutcome, DeltaPose, History
+from astra.fusion.odometry_config import OdometryConfig
+from astra.fusion.signals import Signal, Standstill
+from astra.fusion.slip import SpeedMonitor, TurnMonitor
 from astra.geometry.se2 import Pose2
 from astra.geometry.trajectory import Trajectory
 
+__all__ = ["DeltaOutcome", "DeltaPose", "OdometryConfig", "OdometryState", "Rejection", "Trouble", "WheelImuOdometry", "YawSource", "integrate"]
 
-@dataclass(frozen=True, slots=True)
-class OdometryConfig:
-    """Noise and limits of `WheelImuOdometry`; variances grow per metre driven, per radian turned and per second."""
-
-    distance_sigma: float = 0.015  # along the path, m per √m
-    lateral_sigma: float = 0.008  # across the path, m per √m
-    turn_sigma: float = 0.004  # gyro yaw, rad per √rad turned
-    gyro_noise: float = 5e-4  # rad/s/√Hz
-    gyro_bias_walk: float = 1e-4  # rad/s/√s
-    gyro_bias_initial_sigma_radps: float = 0.03
-    wheel_turn_sigma: float = 0.06  # wheel yaw, rad per √rad turned, while the gyro is missing
-    wheel_yaw_distance_sigma: float = 0.02  # wheel yaw, rad per √m, while the gyro is missing
-    slip_rate_radps: float = 0.20  # wheels and gyro disagree by more than this …
-    slip_ratio: float = 0.20  # … plus this share of the turn rate, both smoothed over slip_window_s: slip is suspected
-    slip_window_s: float = 0.10
-    slip_speed_sigma: float = 0.5  # speed is uncertain by this share while slip is suspected
-    standstill_window_s: float = 0.30
-    standstill_speed_mps: float = 0.005  # of the window's mean; single readings may be four times as large
-    standstill_turn_radps: float = 0.02
-    standstill_gyro_std_radps: float = 0.05
-    imu_timeout_s: float = 0.10
-    wheel_timeout_s: float = 0.20
-    max_gap_s: float = 1.0
-    gap_speed_mps: float = 0.6  # how fast the robot may have moved during a gap: grows the covariance
-    reorder_limit_s: float = 0.5  # a stamp older than the newest by less is a late message, by more a clock that jumped back
-    max_speed_mps: float = 5.0
-    max_turn_radps: float = 12.0
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
-        require(self.wheel_timeout_s <= self.max_gap_s, "wheel_timeout_s", self.wheel_timeout_s, "at most max_gap_s")
+_STEP_NS = 25_000_000  # intervals between slow wheel readings are driven in steps of at most this
 
 
 class Rejection(StrEnum):
@@ -77,6 +50,17 @@ class YawSource(StrEnum):
     WHEEL = "wheel"
 
 
+class Trouble(StrEnum):
+    """What makes the pose less certain than it would be."""
+
+    SLIP_TURN = "wheels and gyro disagree about the turn: slip"
+    SLIP_SPEED = "wheels and accelerometer disagree about the speed: slip"
+    DISTRUST = "wheels and accelerometer have parted: stuck or lifted wheels"
+    NO_GYRO = "no gyro: the heading comes from the wheels alone"
+    NO_WHEELS = "no wheels: the pose stays"
+    VISION = "vision contradicts wheels and gyro"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OdometryState:
     """The odometry at one stamp; `covariance` (3, 3) of x [m], y [m], yaw [rad] in the odom frame."""
@@ -90,16 +74,7 @@ class OdometryState:
     stationary: bool
     slipping: bool = False
     yaw_source: YawSource = YawSource.WHEEL
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Belief:
-    """Mean and covariance (4, 4) of (x, y, yaw, gyro bias)."""
-
-    stamp_ns: int
-    pose: Pose2 = field(default_factory=Pose2)
-    bias: float = 0.0
-    covariance: FloatArray = field(default_factory=lambda: np.zeros((4, 4)))
+    troubles: tuple[Trouble, ...] = ()
 
 
 class WheelImuOdometry:
@@ -111,23 +86,26 @@ class WheelImuOdometry:
 
     def __init__(self, config: OdometryConfig | None = None, odom_from_base: Pose2 | None = None) -> None:
         self.config = config or OdometryConfig()
-        covariance = np.diag([1e-8, 1e-8, 1e-8, 0.0])  # never singular
-        covariance[3, 3] = self.config.gyro_bias_initial_sigma_radps**2
-        self._belief = _Belief(0, odom_from_base or Pose2(), 0.0, covariance)
+        self._history = History(self.config, Belief.initial(self.config, odom_from_base or Pose2()))
         self._counts: Counter[Rejection] = Counter()
+        self._gyro, self._accel = Signal(self.config.imu_timeout_s), Signal(self.config.imu_timeout_s)
+        self._standstill, self._speeds, self._turns = Standstill(self.config), SpeedMonitor(self.config), TurnMonitor(self.config)
+        self._correction, self._corrected_ns = Pose2(), 0
         self._reset_time()
-        self._slip_radps = 0.0
 
     def _reset_time(self) -> None:
-        self._gyro: deque[tuple[int, float]] = deque(maxlen=4000)
+        self._gyro.clear()
+        self._accel.clear()
+        self._standstill.reset()
+        self._speeds.reset()
+        self._turns.reset()
         self._newest_imu_ns: int | None = None
         self._wheel: WheelTwist | None = None
-        self._window: deque[WheelTwist] = deque(maxlen=1000)
-        self._still_gyro: deque[tuple[int, float]] = deque(maxlen=2000)
         self._stationary = False
-        self._slipping = False
+        self._troubles: tuple[Trouble, ...] = ()
         self._yaw_source = YawSource.WHEEL
-        self._turn_radps = 0.0
+        self._speed_mps = self._turn_radps = 0.0
+        self._doubt: DeltaOutcome | None = None
 
     @property
     def started(self) -> bool:
@@ -137,11 +115,20 @@ class WheelImuOdometry:
     @property
     def state(self) -> OdometryState:
         """The state at the newest wheel reading (before the first one: the start pose at stamp 0)."""
-        return self._state(self._belief, self._wheel.linear_mps if self._wheel else 0.0, self._turn_radps)
+        return self._state(self._history.newest, self._speed_mps, self._turn_radps)
+
+    @property
+    def wheel_scale(self) -> float:
+        """By how much the base moves farther than the wheels tell, as learned from Δposes."""
+        return self._history.newest.scale
 
     def count(self, reason: Rejection) -> int:
         """How many readings met `reason` so far."""
         return self._counts[reason]
+
+    def count_delta(self, outcome: DeltaOutcome) -> int:
+        """How many Δposes met `outcome` so far."""
+        return self._history.outcomes[outcome]
 
     def observe(self, observation: Observation) -> None:
         """Add all wheel and IMU readings of an observation (`navigation.protocols.OdometrySource`)."""
@@ -151,13 +138,15 @@ class WheelImuOdometry:
             self.add_wheel(twist)
 
     def add_imu(self, sample: ImuSample) -> Rejection | None:
-        """Take one IMU reading with base_link's axes."""
-        rate = float(sample.angular_velocity[2])
+        """Take one IMU reading with base_link's axes; an accelerometer that gives no number is done without."""
+        rate, accel = float(sample.angular_velocity[2]), float(sample.linear_acceleration[0])
         reason = self._check(sample.stamp_ns, self._newest_imu_ns, (rate,), abs(rate) > self.config.max_turn_radps)
         if reason in (None, Rejection.GAP, Rejection.CLOCK_JUMP_BACK):
             self._newest_imu_ns = sample.stamp_ns
-            self._gyro.append((sample.stamp_ns, rate))
-            self._still_gyro.append((sample.stamp_ns, rate))
+            self._gyro.add(sample.stamp_ns, rate)
+            if math.isfinite(accel):
+                self._accel.add(sample.stamp_ns, accel)
+            self._standstill.add_gyro(sample.stamp_ns, rate)
         return reason
 
     def add_wheel(self, twist: WheelTwist) -> Rejection | None:
@@ -169,184 +158,153 @@ class WheelImuOdometry:
         if reason not in (None, Rejection.GAP, Rejection.CLOCK_JUMP_BACK):
             return reason
         if self._wheel is None:
-            self._belief = replace(self._belief, stamp_ns=twist.stamp_ns)
+            self._history.restart(replace(self._history.newest, stamp_ns=twist.stamp_ns))
+            self._speed_mps = twist.linear_mps
         elif reason is Rejection.GAP:
-            self._belief = self._bridge_gap(self._belief, twist.stamp_ns)
-            self._window.clear()
-        else:
+            self._history.append(self._unseen(self._wheel.stamp_ns, twist.stamp_ns))
+            self._standstill.forget_wheels()
+            self._speeds.reset()
+        self._standstill.add_wheel(twist)
+        if self._wheel is not None and reason is None:
             self._step(self._wheel, twist)
         self._wheel = twist
-        self._window.append(twist)
-        self._forget(twist.stamp_ns)
+        self._gyro.forget(twist.stamp_ns)
+        self._accel.forget(twist.stamp_ns)
+        self._absorb(self._history.retry)
         return reason
+
+    def add_delta(self, delta: DeltaPose) -> DeltaOutcome:
+        """Take a measured motion between two stamps, up to `delta_memory_s` late; one that is ahead of the wheels waits for them."""
+        (outcome,) = self._absorb(lambda: [self._history.add(delta)])
+        return outcome
+
+    def start_frame(self, odom_from_base: Pose2) -> None:
+        """Begin a new odom frame here: the pose is exact, what is known of the sensors' errors stays."""
+        self._history.restart(self._history.newest.with_pose(odom_from_base))
+        self._correction = Pose2()
 
     def predicted(self) -> OdometryState:
         """The state carried on to the newest IMU stamp: what to publish when wheel readings are slow or missing.
 
         The last speed is held for `wheel_timeout_s`; after that the position stays and its covariance grows.
         """
-        if self._wheel is None or self._newest_imu_ns is None or self._newest_imu_ns <= self._belief.stamp_ns:
+        belief, newest_ns = self._history.newest, self._newest_imu_ns
+        if self._wheel is None or newest_ns is None or newest_ns <= belief.stamp_ns:
             return self.state
-        if seconds(self._newest_imu_ns - self._belief.stamp_ns) > self.config.max_gap_s:
+        if seconds(newest_ns - belief.stamp_ns) > self.config.max_gap_s:
             return self.state  # another clock, or wheels long gone: nothing to predict from
-        held_ns = min(self._newest_imu_ns, self._wheel.stamp_ns + nanoseconds(self.config.wheel_timeout_s))
-        belief, turn, speed = self._belief, self._turn_radps, self._wheel.linear_mps
-        if self._stationary and held_ns == self._newest_imu_ns and not self._turning():
-            return self._state(replace(belief, stamp_ns=self._newest_imu_ns), 0.0, 0.0)
+        held_ns = min(newest_ns, self._wheel.stamp_ns + nanoseconds(self.config.wheel_timeout_s))
+        if self._stationary and held_ns == newest_ns and not self._standstill.turning(belief.bias, self._bias_sigma):
+            return self._state(replace(belief, stamp_ns=newest_ns), 0.0, 0.0)
+        speed, turn, troubles = self._speed_mps, self._turn_radps, self._troubles
         if held_ns > belief.stamp_ns:
-            belief, turn, _ = self._advance(belief, replace(self._wheel, stamp_ns=held_ns), speed)
-        if self._newest_imu_ns > held_ns:
-            elapsed_s = seconds(self._newest_imu_ns - held_ns)
-            belief, turn, _ = self._advance(belief, WheelTwist(self._newest_imu_ns, 0.0, 0.0), 0.0)
-            belief = _inflate(belief, (self.config.gap_speed_mps * elapsed_s) ** 2, 0.0)
-            speed = 0.0
-        return self._state(belief, speed, turn)
+            span_s = seconds(held_ns - belief.stamp_ns)
+            belief = self._driven(belief, self._interval(belief.stamp_ns, held_ns, speed * span_s, self._wheel.angular_radps * span_s))
+        if newest_ns > held_ns:
+            belief = self._driven(belief, self._unseen(held_ns, newest_ns))
+            speed, turn, troubles = 0.0, 0.0, (*troubles, Trouble.NO_WHEELS)
+        return self._state(belief, speed, turn, troubles)
 
     # --- one step -----------------------------------------------------------------------------------------------------------------
 
     def _step(self, before: WheelTwist, now: WheelTwist) -> None:
-        """Propagate from one wheel reading to the next, then hold the pose if the robot stands."""
-        self._window.append(now)
-        self._stationary = self._stands(now.stamp_ns)
-        self._window.pop()
+        """From one wheel reading to the next: held if the robot stands, driven if not."""
+        span_s = seconds(now.stamp_ns - before.stamp_ns)
+        gyro, gain = self._gyro.integral(before.stamp_ns, now.stamp_ns), self._accel.integral(before.stamp_ns, now.stamp_ns)
+        self._yaw_source = YawSource.WHEEL if gyro is None else YawSource.GYRO
+        doubtful = self._speeds.slipping or self._speeds.distrusted
+        self._stationary = not doubtful and self._standstill.stands(self._history.newest.bias, self._bias_sigma)
         if self._stationary:
-            self._belief = self._zero_velocity(self._belief, now.stamp_ns)
-            self._turn_radps, self._slip_radps, self._slipping = 0.0, 0.0, False
+            self._rest(before.stamp_ns, now.stamp_ns, gyro, gain)
             return
-        belief, turn, source = self._advance(self._belief, now, before.linear_mps)
-        self._turn_radps, self._yaw_source = turn, source
-        self._suspect_slip(before, now, turn)
-        if self._slipping:
-            slid_m = self.config.slip_speed_sigma * abs(now.linear_mps) * seconds(now.stamp_ns - before.stamp_ns)
-            # A slip lasts many steps and errs one way: its standard deviation, not its variance, adds up.
-            along = math.sqrt(belief.covariance[0, 0] + belief.covariance[1, 1])
-            belief = _inflate(belief, slid_m * (slid_m + 2.0 * along), 0.0)
-        silence_s = seconds(now.stamp_ns - before.stamp_ns) - self.config.wheel_timeout_s
-        if silence_s > 0.0:
-            belief = _inflate(belief, (self.config.gap_speed_mps * silence_s) ** 2, 0.0)
-        self._belief = belief
+        self._standstill.moved()
+        verdict = self._speeds.judge(now.linear_mps, gain, span_s)
+        turn_radps = now.angular_radps if gyro is None else gyro / span_s - self._history.newest.bias
+        slips_in_turn = gyro is not None and self._turns.judge(now.angular_radps, turn_radps, span_s)
+        speed_before, silence_s = self._speed_mps, span_s - self.config.wheel_timeout_s
+        self._speed_mps, self._turn_radps = verdict.speed_mps, turn_radps
+        interval = self._interval(
+            before.stamp_ns, now.stamp_ns, 0.5 * (speed_before + verdict.speed_mps) * span_s, now.angular_radps * span_s
+        )  # fmt: skip
+        slid_mps = verdict.sigma_mps
+        if slips_in_turn and gain is None:
+            slid_mps = max(slid_mps, self.config.slip_speed_sigma * abs(now.linear_mps))
+        strayed_m = self.config.gap_speed_mps * silence_s if silence_s > 0.0 else 0.0
+        slipping = slips_in_turn or verdict.slipping
+        self._append(replace(interval, slipping=slipping or self._speeds.distrusted, slid_m=slid_mps * span_s, strayed_m=strayed_m))
+        found = (
+            (slips_in_turn, Trouble.SLIP_TURN), (verdict.slipping, Trouble.SLIP_SPEED), (self._speeds.distrusted, Trouble.DISTRUST),
+            (gyro is None, Trouble.NO_GYRO),
+        )  # fmt: skip
+        self._troubles = tuple(trouble for is_so, trouble in found if is_so)
 
-    def _advance(self, belief: _Belief, to: WheelTwist, speed_before: float) -> tuple[_Belief, float, YawSource]:
-        """Move a belief to the stamp of `to`; returns it with the mean turn rate at the end and its source."""
-        start_ns, end_ns = belief.stamp_ns, to.stamp_ns
+    def _rest(self, start_ns: int, end_ns: int, gyro: float | None, gain: float | None) -> None:
+        """Hold the pose, and learn what the sensors say at rest."""
         span_s = seconds(end_ns - start_ns)
-        knots, rates, source = self._yaw_rates(start_ns, end_ns, belief.bias, to.angular_radps)
-        pose, distance = belief.pose, 0.0
-        for i in range(len(knots) - 1):
-            dt = seconds(knots[i + 1] - knots[i])
-            middle = 0.5 * (knots[i] + knots[i + 1] - 2 * start_ns) / max(end_ns - start_ns, 1)
-            ds = (speed_before + (to.linear_mps - speed_before) * middle) * dt
-            pose = pose @ Pose2.exp(ds, 0.0, 0.5 * (rates[i] + rates[i + 1]) * dt)
-            distance += ds
-        turned = sum(0.5 * (rates[i] + rates[i + 1]) * seconds(knots[i + 1] - knots[i]) for i in range(len(knots) - 1))
-        covariance = self._propagate_covariance(belief, pose, distance, turned, span_s, source)
-        return _Belief(end_ns, pose, belief.bias, covariance), rates[-1], source
+        rest = self._standstill.rested(end_ns, span_s, gyro)
+        self._speeds.rest(gain, span_s)
+        self._turns.reset()
+        self._speed_mps = self._turn_radps = 0.0
+        self._troubles = ()
+        self._history.append(Interval(start_ns, end_ns, 0.0, 0.0, gyro, still=True, rest=rest))
 
-    def _yaw_rates(self, start_ns: int, end_ns: int, bias: float, wheel_radps: float) -> tuple[list[int], list[float], YawSource]:
-        """Yaw rates at knots from `start_ns` to `end_ns`: the gyro's, bias removed, or the wheels' where the gyro is missing."""
-        limit_ns = nanoseconds(self.config.imu_timeout_s)
-        near = [(t, rate) for t, rate in self._gyro if start_ns - limit_ns <= t <= end_ns + limit_ns]
-        inside = [t for t, _ in near if start_ns < t < end_ns]
-        knots = [start_ns, *inside, end_ns]
-        stamps = [t for t, _ in near]
-        holes = not near or stamps[0] > start_ns + limit_ns or stamps[-1] < end_ns - limit_ns
-        if holes or any(b - a > limit_ns for a, b in itertools.pairwise(stamps)):
-            return [start_ns, end_ns], [wheel_radps, wheel_radps], YawSource.WHEEL
-        rates = np.interp(np.array(knots) - start_ns, np.array(stamps) - start_ns, [rate - bias for _, rate in near])
-        return knots, rates.tolist(), YawSource.GYRO
+    def _interval(self, start_ns: int, end_ns: int, travel_m: float, wheel_turn_rad: float) -> Interval:
+        return Interval(start_ns, end_ns, travel_m, wheel_turn_rad, self._gyro.integral(start_ns, end_ns))
 
-    def _propagate_covariance(
-        self, belief: _Belief, after: Pose2, distance: float, turned: float, span_s: float, source: YawSource
-    ) -> FloatArray:
-        """P ← F P Fᵀ + Q with the chord as the lever of a heading error."""
-        config = self.config
-        dx, dy = after.x - belief.pose.x, after.y - belief.pose.y
-        jacobian = np.eye(4)
-        jacobian[0, 2], jacobian[1, 2] = -dy, dx
-        if source is YawSource.GYRO:
-            # yaw falls behind by bias · t, and the position by half of that over the chord
-            jacobian[2, 3], jacobian[0, 3], jacobian[1, 3] = -span_s, 0.5 * dy * span_s, -0.5 * dx * span_s
-            yaw_variance = config.gyro_noise**2 * span_s + config.turn_sigma**2 * abs(turned)
-        else:
-            yaw_variance = config.wheel_turn_sigma**2 * abs(turned) + config.wheel_yaw_distance_sigma**2 * abs(distance)
-        heading = belief.pose.yaw + 0.5 * turned
-        c, s = math.cos(heading), math.sin(heading)
-        along, across = config.distance_sigma**2 * abs(distance), config.lateral_sigma**2 * abs(distance)
-        noise = np.zeros((4, 4))
-        noise[0, 0], noise[1, 1] = c * c * along + s * s * across, s * s * along + c * c * across
-        noise[0, 1] = noise[1, 0] = c * s * (along - across)
-        noise[2, 2], noise[3, 3] = yaw_variance, config.gyro_bias_walk**2 * span_s
-        covariance = jacobian @ belief.covariance @ jacobian.T + noise
-        symmetric: FloatArray = 0.5 * (covariance + covariance.T)
-        return symmetric
+    def _pieces(self, interval: Interval) -> list[Interval]:
+        """An interval in steps short enough to be arcs; each has the gyro's turn of its own."""
+        count = -(-(interval.end_ns - interval.start_ns) // _STEP_NS)
+        if count <= 1:
+            return [interval]
+        stamps = [interval.start_ns + (interval.end_ns - interval.start_ns) * i // count for i in range(count + 1)]
+        parts = [interval.part(a, b) for a, b in itertools.pairwise(stamps)]
+        if interval.gyro_turn_rad is None:
+            return parts
+        return [replace(part, gyro_turn_rad=self._gyro.integral(part.start_ns, part.end_ns)) for part in parts]
 
-    # --- standstill, slip, gaps ---------------------------------------------------------------------------------------------------
+    def _append(self, interval: Interval) -> None:
+        for piece in self._pieces(interval):
+            self._history.append(piece)
 
-    def _stands(self, now_ns: int) -> bool:
-        """Whether wheels and gyro have been quiet for the whole window."""
-        config = self.config
-        since_ns = now_ns - nanoseconds(config.standstill_window_s)
-        recent = [w for w in self._window if w.stamp_ns >= since_ns]
-        if len(recent) < 3 or self._window[0].stamp_ns > since_ns + nanoseconds(0.3 * config.standstill_window_s):
-            return False
-        speeds, turns = [w.linear_mps for w in recent], [w.angular_radps for w in recent]
-        if max(map(abs, speeds)) > 4.0 * config.standstill_speed_mps or abs(sum(speeds)) > len(speeds) * config.standstill_speed_mps:
-            return False
-        if max(map(abs, turns)) > 4.0 * config.standstill_turn_radps or abs(sum(turns)) > len(turns) * config.standstill_turn_radps:
-            return False
-        return not self._turning()
+    def _driven(self, belief: Belief, interval: Interval) -> Belief:
+        for piece in self._pieces(interval):
+            belief = advance(belief, piece, self.config)
+        return belief
 
-    def _turning(self) -> bool:
-        """Whether the gyro sees a rotation that its bias does not explain (pushed, lifted or carried)."""
-        if self._newest_imu_ns is None:
-            return False
-        since_ns = self._newest_imu_ns - nanoseconds(self.config.standstill_window_s)
-        rates = [rate for stamp, rate in self._still_gyro if stamp >= since_ns]
-        if len(rates) < 3:
-            return False
-        mean = sum(rates) / len(rates)
-        std = math.sqrt(sum((r - mean) ** 2 for r in rates) / len(rates))
-        tolerance = self.config.standstill_turn_radps / 2.0 + 3.0 * math.sqrt(float(self._belief.covariance[3, 3]))
-        return std > self.config.standstill_gyro_std_radps or abs(mean - self._belief.bias) > tolerance
-
-    def _zero_velocity(self, belief: _Belief, stamp_ns: int) -> _Belief:
-        """Kalman update with "the yaw rate is zero": the gyro readings since the last step measure the bias.
-
-        Schmidt's form: a robot that stands does not move in /odom, so that only the bias is corrected, with the covariance of that gain.
-        """
-        rates = [rate for stamp, rate in self._gyro if belief.stamp_ns < stamp <= stamp_ns]
-        held = replace(belief, stamp_ns=stamp_ns)
-        if not rates:
-            return held
-        span_s = max(seconds(stamp_ns - belief.stamp_ns), 1e-4)
-        variance = self.config.gyro_noise**2 / span_s  # white noise averaged over the step
-        walked = belief.covariance.copy()
-        walked[3, 3] += self.config.gyro_bias_walk**2 * span_s
-        gain = walked[3, 3] / (walked[3, 3] + variance)
-        keep = np.diag([1.0, 1.0, 1.0, 1.0 - gain])
-        covariance = keep @ walked @ keep
-        covariance[3, 3] += gain**2 * variance
-        return replace(held, bias=belief.bias + gain * (sum(rates) / len(rates) - belief.bias), covariance=covariance)
-
-    def _suspect_slip(self, before: WheelTwist, now: WheelTwist, turn_radps: float) -> None:
-        """Compare the wheels' turn rate with the gyro's, low-passed over `slip_window_s`."""
-        if self._yaw_source is YawSource.WHEEL:
-            self._slip_radps, self._slipping = 0.0, False
-            return
-        share = min(seconds(now.stamp_ns - before.stamp_ns) / self.config.slip_window_s, 1.0)
-        self._slip_radps += share * (now.angular_radps - turn_radps - self._slip_radps)
-        limit = self.config.slip_rate_radps + self.config.slip_ratio * max(abs(now.angular_radps), abs(turn_radps))
-        self._slipping = abs(self._slip_radps) > limit
-
-    def _bridge_gap(self, belief: _Belief, stamp_ns: int) -> _Belief:
-        """Keep the position over a silence of the wheels and admit how far the robot may have gone; a gyro that spoke still turns it."""
-        silence_s = seconds(stamp_ns - belief.stamp_ns)
-        after, _, source = self._advance(belief, WheelTwist(stamp_ns, 0.0, 0.0), 0.0)
-        reach_m = self.config.gap_speed_mps * min(silence_s, 3600.0)
-        turned_rad = 0.0 if source is YawSource.GYRO else math.pi * min(silence_s, 1.0)
-        return _inflate(after, reach_m**2, turned_rad**2)
+    def _unseen(self, start_ns: int, end_ns: int) -> Interval:
+        """A silence of the wheels: the position is kept, and it is admitted how far the robot may have gone; a gyro that spoke still turns it."""
+        silence_s, gyro = seconds(end_ns - start_ns), self._gyro.integral(start_ns, end_ns)
+        strayed_rad = 0.0 if gyro is not None else math.pi * min(silence_s, 1.0)
+        strayed_m = self.config.gap_speed_mps * min(silence_s, 3600.0)
+        return Interval(start_ns, end_ns, 0.0, 0.0, gyro, slipping=True, strayed_m=strayed_m, strayed_rad=strayed_rad)
 
     # --- housekeeping -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _bias_sigma(self) -> float:
+        return math.sqrt(float(self._history.newest.covariance[BIAS, BIAS]))
+
+    def _absorb(self, fuse: Callable[[], list[DeltaOutcome]]) -> list[DeltaOutcome]:
+        """Let Δposes correct the past, and keep the pose that is told continuous."""
+        before = self._history.newest
+        shown = before.pose @ self._offset(before.stamp_ns)
+        outcomes = fuse()
+        if any(outcome.is_used for outcome in outcomes):
+            self._correction, self._corrected_ns = self._history.newest.pose.inverse() @ shown, before.stamp_ns
+        if outcomes and outcomes[-1] is not DeltaOutcome.WAITING:
+            self._doubt = outcomes[-1] if outcomes[-1] in (DeltaOutcome.OUTLIER, DeltaOutcome.REVOLT) else None
+        return outcomes
+
+    def _offset(self, stamp_ns: int) -> Pose2:
+        """What is left of the last correction, in the base frame."""
+        c = self._correction
+        if c.x == 0.0 and c.y == 0.0 and c.yaw == 0.0:
+            return c
+        left = math.exp(-max(seconds(stamp_ns - self._corrected_ns), 0.0) / self.config.correction_s)
+        if left < 1e-4:
+            self._correction = Pose2()
+            return self._correction
+        return Pose2(left * c.x, left * c.y, left * c.yaw)
 
     def _check(self, stamp_ns: int, newest_ns: int | None, values: tuple[float, ...], wild: bool) -> Rejection | None:
         """Judge a reading by its values and its stamp; counts what it finds."""
@@ -370,27 +328,15 @@ class WheelImuOdometry:
             self._counts[reason] += 1
         return reason
 
-    def _forget(self, now_ns: int) -> None:
-        """Drop readings that no later step needs."""
-        while len(self._gyro) > 1 and self._gyro[1][0] <= now_ns:
-            self._gyro.popleft()
-        oldest_ns = now_ns - 2 * nanoseconds(self.config.standstill_window_s)
-        while self._still_gyro and self._still_gyro[0][0] < oldest_ns:
-            self._still_gyro.popleft()
-        while self._window and self._window[0].stamp_ns < oldest_ns:
-            self._window.popleft()
-
-    def _state(self, belief: _Belief, speed: float, turn: float) -> OdometryState:
-        if self._stationary:
-            speed = 0.0
-        covariance = belief.covariance[:3, :3].copy()
+    def _state(self, belief: Belief, speed: float, turn: float, troubles: tuple[Trouble, ...] | None = None) -> OdometryState:
+        troubles = self._troubles if troubles is None else troubles
+        if self._doubt is not None:
+            troubles = (*troubles, Trouble.VISION)
+        slipping = Trouble.SLIP_TURN in troubles or Trouble.SLIP_SPEED in troubles
+        pose = belief.pose @ self._offset(belief.stamp_ns)
         return OdometryState(
-            belief.stamp_ns, belief.pose, speed, turn, covariance, belief.bias, self._stationary, self._slipping, self._yaw_source
-        )
-
-
-def _inflate(belief: _Belief, position_m2: float, yaw_rad2: float) -> _Belief:
-    return replace(belief, covariance=belief.covariance + np.diag([position_m2, position_m2, yaw_rad2, 0.0]))
+            belief.stamp_ns, pose, speed, turn, belief.covariance[:3, :3].copy(), belief.bias, self._stationary, slipping, self._yaw_source, troubles
+        )  # fmt: skip
 
 
 def integrate(wheel: Sequence[WheelTwist], imu: Sequence[ImuSample], config: OdometryConfig | None = None) -> Trajectory:
