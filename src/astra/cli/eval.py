@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("validate", "test"), default="test", help="worlds to tune on, or to be judged on (default: %(default)s)")
     parser.add_argument("--landmarks", action="store_true", help="read signs and judge landmarks too (takes longer)")
     parser.add_argument("--processes", type=int, default=1, help="episodes at once (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="measure anew what was measured before, from the artefacts that are left of it")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds and drives that are not there yet")
     parser.set_defaults(run=run)
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from astra.evaluation.mapping.table import TableConfig, prepare_all
     from astra.evaluation.mapping.table import run as table
 
-    config = TableConfig(args.split, args.quick, args.only, args.processes, MeasureConfig(landmarks=args.landmarks))
+    config = TableConfig(args.split, args.quick, args.only, args.again, args.processes, MeasureConfig(landmarks=args.landmarks))
     if args.prepare:
         prepare_all(config, _progress)
         return 0

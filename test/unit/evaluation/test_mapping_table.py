@@ -92,9 +92,12 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path, monkeypatch, capsys):
     (out / "episodes.jsonl").write_text((out / "episodes.jsonl").read_text() + "\n")
     assert main(["eval", "mapping", "--out", str(out), "--only", "^home2000[012]$"]) == 0
     assert asked == [["home20000", "home20001"], ["home20002"]]
+    assert main(["eval", "mapping", "--out", str(out), "--only", "^home20001$", "--again"]) == 0
+    assert asked[-1] == ["home20001"]
+    assert main(["eval", "mapping", "--out", str(out), "--only", "^home2000[012]$"]) == 0
     results = json.loads((out / "results.json").read_text())
     assert {"name": "tours", "value": 3.0, "unit": "", "n": 3, "ci95": None, "target": "≥ 30"} in results
-    assert "silent_failures" in (out / "report.md").read_text() and len(read_rows(out / "episodes.jsonl")) == 3
+    assert "silent_failures" in (out / "report.md").read_text() and len(read_rows(out / "episodes.jsonl")) == 4
     assert "home20002" in capsys.readouterr().err
 
 

@@ -25,8 +25,8 @@ from astra.sim.world import World, load_world
 from astra.sim.worlds.build import generate
 from astra.sim.worlds.plan import KINDS
 
-SHORTEST_M, LONGEST_M = 60.0, 200.0  # a tour that is shorter is driven again, there and back; one that is longer is cut
-IMAGE_RATE_HZ = 4.0
+SHORTEST_M, LONGEST_M = 60.0, 90.0  # a tour that is shorter is driven again, there and back; one that is longer is cut
+IMAGE_RATE_HZ = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +82,23 @@ def _make(episode: Episode, folder: Path) -> World:
 
 
 def _toured(world: World) -> World:
-    """The world with a tour that is long enough: driven back and forth until it is."""
+    """The world with a tour that is long enough: driven back and forth until it is, and cut where it is too long."""
     if world.truth is None:
         raise BadInputError(f"{world.scene} has no tour")
     once: FloatArray = world.truth.tour
-    length = float(np.linalg.norm(np.diff(once, axis=0), axis=1).sum())
-    times = max(math.ceil(SHORTEST_M / length), 1)
+    times = max(math.ceil(SHORTEST_M / float(_along(once)[-1])), 1)
     legs = [once[::-1][1:] if k % 2 else once[1:] for k in range(times)]
-    return replace(world, truth=replace(world.truth, tour=np.concatenate([once[:1], *legs])))
+    path = np.concatenate([once[:1], *legs])
+    inside = _along(path) <= LONGEST_M
+    return replace(world, truth=replace(world.truth, tour=path[: max(int(inside.sum()), 2)]))
+
+
+def _along(path: FloatArray) -> FloatArray:
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1))])
 
 
 def _cut(drive: Drive, truth: Trajectory) -> tuple[Tour, Trajectory]:
-    along = np.cumsum(np.linalg.norm(np.diff(truth.poses[:, :2], axis=0), axis=1))
+    along = _along(truth.poses)
     if along[-1] <= LONGEST_M:
         return drive, truth
     last = int(np.searchsorted(along, LONGEST_M))

@@ -31,11 +31,14 @@ NOTES = "Errors are measured against the simulator's truth, each fragment laid o
 
 @dataclass(frozen=True, slots=True)
 class TableConfig:
-    """Which episodes of which split; `only`: a regular expression that their names match."""
+    """Which episodes of which split; `only`: a regular expression that their names match; `again`: whether to
+    measure what was measured before, from the artefacts that are left, because the program has changed.
+    """
 
     split: str = "test"
     quick: bool = False
     only: str = ""
+    again: bool = False
     processes: int = 1
     measure: MeasureConfig = field(default_factory=MeasureConfig)
 
@@ -63,7 +66,7 @@ def run(config: TableConfig, out: Path, progress: Callable[[str], None] = lambda
     """Measure what is not measured yet and write the report; a run that was cut off goes on where it stopped."""
     out.mkdir(parents=True, exist_ok=True)
     path, wanted = out / "episodes.jsonl", config.episodes()
-    done = {row["key"]: row for row in read_rows(path)}
+    done = {} if config.again else {row["key"]: row for row in read_rows(path)}
     left = [e for e in wanted if config.measure.key(e) not in done]
     progress(f"{len(wanted) - len(left)} of {len(wanted)} tours were measured before")
     for row in _measured(left, config, out):
