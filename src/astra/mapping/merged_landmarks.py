@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from astra.core.types import FloatArray
 from astra.mapping.arrange import Key, Placed
-from astra.mapping.association import is_double, with_views
+from astra.mapping.association import with_views
 from astra.mapping.contents import MapContents
 from astra.mapping.landmarks import LandmarkConfig
+from astra.mapping.wording import part_similarity, similarity
 from astra.topomap import Landmark
+
+MIN_SIMILARITY = 0.7  # of two maps' readings of one text
+MIN_FACING = -0.3  # cosine between the directions that one thing's surface faces in the two maps
 
 
 def merge_landmarks(
@@ -36,8 +41,18 @@ def merge_landmarks(
 
 
 def _is_same(one: Landmark, two: Landmark, config: LandmarkConfig) -> bool:
+    """Whether two maps' landmarks are one thing: they say the like, lie at one spot and face one way; or the less seen one is a piece of the other."""
+    slack = 2.0 * math.hypot(one.position_sigma_m, two.position_sigma_m)
+    distance = float(np.linalg.norm(one.position_map - two.position_map))
+    if one.is_text != two.is_text or not distance <= config.max_piece_m + slack:
+        return False
+    if one.normal_map is not None and two.normal_map is not None and float(one.normal_map @ two.normal_map) < MIN_FACING:
+        return False  # two plates on a wall's two faces
+    if similarity(one.label, two.label) >= MIN_SIMILARITY:
+        return distance <= config.max_distance_m + slack
     strong, weak = (one, two) if len(one.view_ids) >= len(two.view_ids) else (two, one)
-    return is_double(strong, weak, config)
+    is_weak = 2 * len(weak.view_ids) <= len(strong.view_ids)
+    return is_weak and part_similarity(weak.label, strong.label) >= config.min_piece_similarity
 
 
 def _fused(one: Landmark, two: Landmark) -> Landmark:
