@@ -10,7 +10,6 @@ import numpy as np
 
 from astra.core.types import FloatArray
 from astra.mapping.arrange import Key, Placed
-from astra.mapping.association import with_views
 from astra.mapping.contents import MapContents
 from astra.mapping.landmarks import LandmarkConfig
 from astra.mapping.wording import part_similarity, similarity
@@ -62,8 +61,8 @@ def _fused(one: Landmark, two: Landmark) -> Landmark:
     named = one if len(one.view_ids) >= len(two.view_ids) else two
     sigma, normal = float(1.0 / np.sqrt(weights.sum())), two.normal_map if one.normal_map is None else one.normal_map
     fused = dataclasses.replace(named, id=one.id, position_map=position, position_sigma_m=sigma, normal_map=normal)
-    fused = dataclasses.replace(fused, node_ids=one.node_ids, view_ids=one.view_ids)
-    return with_views(fused, two.node_ids, two.view_ids)
+    nodes, views = {*one.node_ids, *two.node_ids}, {*one.view_ids, *two.view_ids}
+    return dataclasses.replace(fused, node_ids=tuple(sorted(nodes)), view_ids=tuple(sorted(views)))
 
 
 def _group(mark: Landmark, contents: MapContents, placed: Mapping[Key, Placed], which: int) -> int:
