@@ -14,6 +14,7 @@ from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig
 from astra.local_model.encoder3d.splat import evidence, splat, spread
 from astra.local_model.grid import VoxelGrid
 from astra.local_model.lifting import PARTS, STRIDE, plan_splat
+from astra.local_model.pooling import Pooling
 
 CAMERA = CameraModel.from_fov(64, 48, math.pi / 2)
 SMALL = Encoder3dConfig(width=32, depth=1, heads=2, lifted=8, channels=8, neck=24, near_channels=8, bins=DepthBins(count=12))
@@ -133,3 +134,20 @@ def test_gradients_reach_every_weight() -> None:
     out = model(*tensors(rig(0.0, 90.0), SMALL))
     (out.voxels.square().mean() + out.near.square().mean() + out.depth_logits.square().mean()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_pooling_on_the_robot_equals_that_of_training() -> None:
+    config = SMALL
+    cameras = rig(0.0, 90.0, 200.0)
+    _, _, voxel, near_voxel, _ = tensors(cameras, config)
+    generator = torch.Generator().manual_seed(2)
+    _, v, _, h, w = voxel.shape
+    features = torch.randn(1, v, 5, h, w, generator=generator)
+    depth = torch.randn(1, v, config.bins.count, h, w, generator=generator).softmax(2)
+    depth[:, 1] = 0.0  # a camera that is not believed
+    for plan, grid in ((voxel, config.grid), (near_voxel, config.near)):
+        rays = evidence(spread(depth), plan, grid.count)
+        expected = torch.cat([splat(features, spread(depth), plan, grid.count) / (1.0 + rays[:, :1]), torch.log1p(rays)], 1)[0]
+        pooled = Pooling(plan[0].numpy(), grid.count)(features[0].numpy(), depth[0].numpy())
+        np.testing.assert_allclose(pooled.cells, expected.numpy(), atol=2e-5)
+        np.testing.assert_allclose(pooled.seen, rays[0].sum(0).numpy(), atol=2e-5)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from astra.geometry import Pose2
-from astra.local_model.encoder4d import Forecaster, ForecasterConfig, VolumeHistory, warp_volume
+from astra.local_model.encoder4d import Forecaster, ForecasterConfig, warp_volume
 from astra.local_model.grid import VoxelGrid
+from astra.local_model.history import VolumeHistory, moved
 from astra.local_model.occupancy import cells_between
 
 GRID = VoxelGrid()
@@ -38,6 +40,12 @@ def test_no_motion_changes_nothing_and_a_turn_is_exact() -> None:
     torch.testing.assert_close(warp_volume(volume, torch.zeros(1, 3), GRID), volume, atol=1e-5, rtol=0)
     turned = warp_volume(volume, torch.tensor([[0.0, 0.0, math.pi / 2]]), GRID)
     torch.testing.assert_close(turned, torch.rot90(volume, -1, dims=(4, 3)), atol=1e-4, rtol=0)
+
+
+def test_the_buffer_moves_volumes_as_training_does() -> None:
+    volume, motion = torch.rand(1, 3, *GRID.shape), Pose2(0.43, -0.71, 0.6)
+    expected = warp_volume(volume, torch.tensor([[motion.x, motion.y, motion.yaw]]), GRID)[0]
+    np.testing.assert_allclose(moved(volume[0].numpy(), motion, GRID), expected.numpy(), atol=1e-4)
 
 
 def test_before_training_nothing_moves() -> None:
@@ -69,19 +77,19 @@ def test_a_forecast_learns_to_move_what_moved() -> None:
 def test_the_buffer_gives_each_moment_its_volume() -> None:
     history = VolumeHistory(GRID, steps=3, step_s=0.5)
     for i in range(12):
-        history.push(i * 100_000_000, Pose2(0.1 * i, 0.0, 0.0), torch.full((1, *GRID.shape), float(i)))
+        history.push(i * 100_000_000, Pose2(0.1 * i, 0.0, 0.0), np.full((1, *GRID.shape), float(i), np.float32))
     volumes, known = history.aligned()
     centre = volumes[0, :, 0, 0, 24, 24]
-    torch.testing.assert_close(centre, torch.tensor([11.0, 6.0, 1.0]))
+    np.testing.assert_allclose(centre, [11.0, 6.0, 1.0], rtol=1e-5)
     assert known.tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_a_young_or_broken_past_is_said_to_be_unknown() -> None:
     history = VolumeHistory(GRID, steps=3, step_s=0.5)
-    history.push(0, Pose2(), torch.zeros(1, *GRID.shape))
-    history.push(500_000_000, Pose2(), torch.ones(1, *GRID.shape))
+    history.push(0, Pose2(), np.zeros((1, *GRID.shape), np.float32))
+    history.push(500_000_000, Pose2(), np.ones((1, *GRID.shape), np.float32))
     assert history.aligned()[1].tolist() == [[1.0, 1.0, 0.0]]
-    history.push(100_000_000, Pose2(), torch.ones(1, *GRID.shape))  # the clock stepped back
+    history.push(100_000_000, Pose2(), np.ones((1, *GRID.shape), np.float32))  # the clock stepped back
     assert history.aligned()[1].tolist() == [[1.0, 0.0, 0.0]]
 
 

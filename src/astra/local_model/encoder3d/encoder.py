@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from astra.core.config import require
-from astra.local_model.depth import DepthBins
+from astra.local_model.config import Encoder3dConfig
 from astra.local_model.encoder3d.splat import evidence, splat, spread
 from astra.local_model.encoder3d.vit import STEM, ViT
-from astra.local_model.grid import VoxelGrid
 
 MEAN, STD = (0.45, 0.43, 0.40), (0.25, 0.25, 0.25)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder3dConfig:
-    """Sizes. ViT-S is width 384, depth 12, heads 6; the default runs at 10 Hz on two CPU cores."""
-
-    width: int = 128
-    depth: int = 4
-    heads: int = 4
-    lifted: int = 16  # channels of a pixel that are lifted
-    channels: int = 16  # of a voxel
-    neck: int = 96  # of the bird's-eye convolutions
-    near_channels: int = 32
-    bins: DepthBins = field(default_factory=DepthBins)
-    grid: VoxelGrid = field(default_factory=VoxelGrid)
-    near: VoxelGrid = field(default_factory=lambda: VoxelGrid(size_m=4.0, resolution_m=0.1, levels=1, level_m=1.2, z_min_m=0.06))
-
-    def __post_init__(self) -> None:
-        require(self.width % self.heads == 0, "heads", self.heads, f"a divisor of width {self.width}")
-        require(self.depth >= 1, "depth", self.depth, "at least 1")
-        require(self.near.levels == 1, "near.levels", self.near.levels, "1")
-        require(self.near.size_m <= self.grid.size_m, "near.size_m", self.near.size_m, "at most grid.size_m")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from astra.core.config import require
+from astra.local_model.config import ForecasterConfig
 
 HORIZON_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class ForecasterConfig:
-    """Sizes; `channels` is that of the encoder's voxels."""
-
-    channels: int = 16
-    past: int = 4  # volumes, the current one included
-    step_s: float = 0.5
-    width: int = 32  # at half resolution
-    deep: int = 64  # at a quarter
-    blocks: int = 2  # DiT blocks at a quarter resolution
-    heads: int = 4
-
-    def __post_init__(self) -> None:
-        require(self.past >= 1, "past", self.past, "at least 1")
-        require(self.deep % self.heads == 0, "heads", self.heads, f"a divisor of deep {self.deep}")
-        require(self.blocks >= 1, "blocks", self.blocks, "at least 1")
 
 
 class Forecaster(nn.Module):
