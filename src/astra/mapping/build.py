@@ -35,7 +35,7 @@ from astra.mapping.metric import MetricFragment, at_tour_start, place_by_odometr
 from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy, refined_trajectory, write_nav2_map
 from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matches, match_pairs, save_matches
 from astra.mapping.progress import Progress, Quiet, StageClock
-from astra.mapping.scale import ScaleConfig
+from astra.mapping.scale import UNKNOWN_SOURCE, UNKNOWN_UNIT, ScaleConfig
 from astra.mapping.sfm import SfmConfig, SfmInput, load_fragments, reconstruct, verify, write_database, write_metric_model
 from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
@@ -271,7 +271,9 @@ class _Build:
     def write(self, nodes: dict[int, Node], landmarks: Sequence[Landmark], out: Path) -> MapInfo:
         found = self.reconstruction()
         with self.clock.stage("writing"):
-            edges = build_edges(nodes, self.keyframes, found.seen_points(nodes), self.occupancy, self.config.graph)
+            metre = UNKNOWN_UNIT if self.fragments[0].scale.source == UNKNOWN_SOURCE else 1.0
+            points = {number: fragment.points_map for number, fragment in enumerate(self.fragments)}
+            edges = build_edges(nodes, self.keyframes, found.seen_points(nodes), self.occupancy, self.config.graph, points, metre)
             info = self._info(found, nodes, landmarks, len(edges), out.name)
             topo = TopoMap(info, found.cameras(), nodes, edges, {mark.id: mark for mark in landmarks})
             images = {view.image: self.work.images / Path(view.image).name for node in nodes.values() for view in node.views}

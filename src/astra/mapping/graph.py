@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from astra.geometry import Pose3
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.metric import MetricFragment
 from astra.mapping.occupancy import Occupancy
+from astra.mapping.passage import FreeSpace, PassageConfig, segment
 from astra.topomap import Edge, EdgeKind, Node, View
 from astra.topomap.types import UNKNOWN
 
@@ -26,15 +27,12 @@ class GraphConfig:
     visible_radius_m: float = 1.5
     min_shared_points: int = 25
     max_driven_gap_m: float = 2.5  # consecutive nodes further apart are joined only if the way between is known to be free
-    clearance_m: float = 0.25  # of a visible edge from obstacles
-    driven_tolerance_m: float = 0.3  # without scans a visible edge must stay this close to where the robot drove
+    passage: PassageConfig = field(default_factory=PassageConfig)
 
     def __post_init__(self) -> None:
         require(0.0 < self.visible_radius_m <= 20.0, "visible_radius_m", self.visible_radius_m, "in (0, 20]")
         require(self.min_shared_points >= 1, "min_shared_points", self.min_shared_points, "≥ 1")
         require(self.max_driven_gap_m > 0.0, "max_driven_gap_m", self.max_driven_gap_m, "> 0")
-        require(self.clearance_m >= 0.0, "clearance_m", self.clearance_m, "≥ 0")
-        require(self.driven_tolerance_m > 0.0, "driven_tolerance_m", self.driven_tolerance_m, "> 0")
 
 
 def build_nodes(
@@ -66,26 +64,36 @@ def build_edges(
     seen_points: Mapping[int, frozenset[int]],
     occupancy: Occupancy | None,
     config: GraphConfig | None = None,
+    points: Mapping[int, FloatArray] | None = None,
+    metre: float = 1.0,
 ) -> tuple[Edge, ...]:
-    """Driven edges between consecutive nodes, visible edges between near ones.
+    """Driven edges between consecutive nodes, visible edges between near ones with a free way between them.
 
     Args:
         seen_points: node id → the triangulated points its views observe, numbered per fragment.
-        occupancy: the scans' grid, or None.
+        occupancy: the scans' grid of fragment 0, or None.
+        points: fragment → its triangulated points (P, 3) in the map frame: what stands in the way.
+        metre: how many of the map's units are a metre; 1 unless the scale is unknown.
     """
     config = config or GraphConfig()
-    space = _FreeSpace.build(nodes, occupancy)
+    followed = _consecutive(nodes, keyframes)
+    spaces = {}
+    for number in sorted({node.fragment for node in nodes.values()}):
+        mine = {k: node for k, node in nodes.items() if node.fragment == number}
+        driven = _driven(mine, followed, config.max_driven_gap_m * metre, 0.1 * metre)
+        spaces[number] = _space(mine, driven, occupancy if number == 0 else None, (points or {}).get(number), config.passage, metre)
     edges: dict[tuple[int, int], Edge] = {}
-    for a, b in _consecutive(nodes, keyframes):
-        length = _distance(nodes[a].map_from_base, nodes[b].map_from_base)
-        if length <= config.max_driven_gap_m or space.is_passable(nodes[a], nodes[b], config):
-            edges[a, b] = Edge(a, b, length, EdgeKind.DRIVEN, space.width_m(nodes[a], nodes[b]))
-    for a, b in _near(nodes, config.visible_radius_m):
+    for a, b in followed:
+        length, space = _distance(nodes[a].map_from_base, nodes[b].map_from_base), spaces[nodes[a].fragment]
+        if length <= config.max_driven_gap_m * metre or space.is_passable(_place(nodes[a]), _place(nodes[b])):
+            edges[a, b] = Edge(a, b, length, EdgeKind.DRIVEN, space.width_m(_place(nodes[a]), _place(nodes[b])))
+    for a, b in _near(nodes, config.visible_radius_m * metre):
         if (a, b) in edges or len(seen_points[a] & seen_points[b]) < config.min_shared_points:
             continue
-        if space.is_passable(nodes[a], nodes[b], config):
+        space = spaces[nodes[a].fragment]
+        if space.is_passable(_place(nodes[a]), _place(nodes[b])):
             length = _distance(nodes[a].map_from_base, nodes[b].map_from_base)
-            edges[a, b] = Edge(a, b, length, EdgeKind.VISIBLE, space.width_m(nodes[a], nodes[b]))
+            edges[a, b] = Edge(a, b, length, EdgeKind.VISIBLE, space.width_m(_place(nodes[a]), _place(nodes[b])))
     return tuple(edges[key] for key in sorted(edges))
 
 
@@ -131,48 +139,22 @@ def _information(map_from_cam: Pose3, map_from_base: Pose3, points_map: FloatArr
     return information
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _FreeSpace:
-    """Where the robot may pass: by scans if there are any, else near where it drove."""
-
-    occupancy: Occupancy | None
-    clearance: FloatArray | None
-    driven: FloatArray  # (N, 2)
-
-    @staticmethod
-    def build(nodes: Mapping[int, Node], occupancy: Occupancy | None) -> _FreeSpace:
-        driven = np.array([node.map_from_base.translation[:2] for node in nodes.values()]).reshape(-1, 2)
-        clearance = None if occupancy is None else occupancy.clearance_m().astype(np.float64)
-        return _FreeSpace(occupancy, clearance, driven)
-
-    def is_passable(self, a: Node, b: Node, config: GraphConfig) -> bool:
-        samples = _segment(a, b)
-        if self.occupancy is not None and self.clearance is not None:
-            rows, columns = self._cells(samples)
-            return bool(np.all(self.occupancy.free[rows, columns]) and np.all(self.clearance[rows, columns] >= config.clearance_m))
-        gap = np.linalg.norm(samples[:, None] - self.driven, axis=2).min(axis=1)
-        return bool(np.all(gap <= config.driven_tolerance_m))
-
-    def width_m(self, a: Node, b: Node) -> float:
-        """Twice the least clearance along the edge, at most 5 m; NaN without scans."""
-        if self.clearance is None:
-            return UNKNOWN
-        rows, columns = self._cells(_segment(a, b))
-        return float(min(2.0 * self.clearance[rows, columns].min(), 5.0))
-
-    def _cells(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
-        assert self.occupancy is not None
-        cells = self.occupancy.cells(samples)
-        height, width = self.occupancy.log_odds.shape
-        return np.clip(cells[:, 0], 0, height - 1), np.clip(cells[:, 1], 0, width - 1)
+def _space(
+    nodes: Mapping[int, Node], driven: FloatArray, occupancy: Occupancy | None, points: FloatArray | None, config: PassageConfig, metre: float
+) -> FreeSpace:
+    """What is known of a fragment's free space. Cameras at z = 0 mean that nobody knows where the floor is: points then tell nothing."""
+    heights = [float(view.map_from_cam.translation[2]) for node in nodes.values() for view in node.views]
+    height = max(heights) if heights and float(np.median(heights)) > config.min_height_m * metre else math.nan
+    return FreeSpace.of(driven, occupancy, np.zeros((0, 3)) if points is None else points, height, config, metre)
 
 
-def _segment(a: Node, b: Node) -> FloatArray:
-    """Points (N, 2) every 5 cm or nearer between two nodes."""
-    start, end = a.map_from_base.translation[:2], b.map_from_base.translation[:2]
-    count = max(int(np.linalg.norm(end - start) / 0.05) + 2, 2)
-    samples: FloatArray = start + np.linspace(0.0, 1.0, count)[:, None] * (end - start)
-    return samples
+def _driven(nodes: Mapping[int, Node], followed: Sequence[tuple[int, int]], max_gap: float, step: float) -> FloatArray:
+    """Where the tour went, (N, 2): the nodes, and the way between those that follow one another."""
+    ways = [np.array([_place(node) for node in nodes.values()]).reshape(-1, 2)]
+    for a, b in followed:
+        if a in nodes and b in nodes and _distance(nodes[a].map_from_base, nodes[b].map_from_base) <= max_gap:
+            ways.append(segment(_place(nodes[a]), _place(nodes[b]), step))
+    return np.concatenate(ways)
 
 
 def _consecutive(nodes: Mapping[int, Node], keyframes: Sequence[Keyframe]) -> list[tuple[int, int]]:
@@ -194,3 +176,7 @@ def _near(nodes: Mapping[int, Node], radius_m: float) -> list[tuple[int, int]]:
 
 def _distance(a: Pose3, b: Pose3) -> float:
     return float(np.linalg.norm(a.translation - b.translation))
+
+
+def _place(node: Node) -> FloatArray:
+    return np.asarray(node.map_from_base.translation[:2])

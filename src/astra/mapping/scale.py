@@ -18,6 +18,7 @@ from astra.mapping.keyframes import Keyframe
 from astra.mapping.sfm import SfmFragment
 
 UNKNOWN_SOURCE = "unknown"
+UNKNOWN_UNIT = 0.3  # what counts as a metre then: the unit is half the median distance of what is seen
 # Where sources contradict each other, the first of these is believed: what a person measured, then what was driven, …
 PRIORITY = ("distance", "odometry", "camera_height", "imu", "rig")
 

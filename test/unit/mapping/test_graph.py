@@ -11,9 +11,10 @@ from astra.mapping.graph import GraphConfig, build_edges, position_sigmas
 from astra.mapping.keyframes import Keyframe, KeyView
 from astra.mapping.metric import MetricFragment
 from astra.mapping.occupancy import OccupancyConfig, build_occupancy
+from astra.mapping.passage import PassageConfig
 from astra.mapping.scale import ScaleEstimate
 from astra.mapping.sfm import SfmFragment
-from astra.topomap import EdgeKind, Node
+from astra.topomap import EdgeKind, Node, View
 
 # A hairpin: out along y = 0, back along y = 0.8.
 POSES = [Pose2(0.5 * k, 0.0, 0.0) for k in range(6)] + [Pose2(2.5 - 0.5 * k, 0.8, math.pi) for k in range(6)]
@@ -58,11 +59,11 @@ def test_consecutive_nodes_are_driven_edges_with_their_length():
 
 
 def test_a_wall_that_the_scans_saw_is_not_crossed():
-    edges = build_edges(nodes_of(POSES), keyframes_of(POSES), ALL, wall_between(POSES), GraphConfig(clearance_m=0.1))
+    edges = build_edges(nodes_of(POSES), keyframes_of(POSES), ALL, wall_between(POSES), GraphConfig(passage=PassageConfig(clearance_m=0.1)))
     across = [(a, b) for a, b in kinds(edges) if a < 6 <= b and (a, b) != (5, 6)]
     assert across == []
     along = [e for e in edges if e.b < 6]
-    assert all(0.4 < e.width_m < 1.1 for e in along if e.kind is EdgeKind.DRIVEN)
+    assert all(2.5 < e.width_m < 3.1 for e in along if e.kind is EdgeKind.DRIVEN)  # from the wall to as far as is told
 
 
 def test_without_a_wall_near_nodes_that_share_points_are_joined():
@@ -101,6 +102,75 @@ def test_a_long_gap_is_bridged_only_by_known_free_space():
     grid = build_occupancy([(track, free, {"lidar": Pose2()})])
     grid.log_odds[grid.occupied] = 0.0
     assert (0, 9) in kinds(build_edges(nodes_of(far, skip=skip), keyframes_of(far), nothing, grid))
+
+
+def with_cameras(poses, height=1.0):
+    """Nodes whose camera looks ahead from `height`."""
+    return {
+        k: Node(k, k, Pose3.from_pose2(p), (View(k, "front", "", Pose3.from_pose2(p, height) @ BODY_FROM_OPTICAL),)) for k, p in enumerate(poses)
+    }
+
+
+def test_nodes_that_see_the_same_things_over_a_wall_are_not_joined():
+    """A low wall along y = 0.2 between two tracks 0.4 m apart: both see everything above it, no lidar."""
+    poses = [Pose2(0.4 * k, 0.0, 0.0) for k in range(6)] + [Pose2(2.0 - 0.4 * k, 0.4, math.pi) for k in range(6)]
+    rng = np.random.default_rng(0)
+    wall = np.column_stack([rng.uniform(-0.5, 1.8, 120), 0.2 + 0.01 * rng.normal(size=120), rng.uniform(0.1, 0.6, 120)])
+    over = np.column_stack([rng.uniform(-0.5, 3, 200), rng.uniform(-2, 2, 200), rng.uniform(1.5, 2.4, 200)])
+
+    def across(points):
+        edges = kinds(build_edges(with_cameras(poses), keyframes_of(poses), ALL, None, points={0: points}))
+        return {(a, b) for a, b in edges if a < 6 <= b and poses[a].x < 1.5 and poses[b].x < 1.5}
+
+    assert (1, 10) in across(over)
+    assert across(np.concatenate([wall, over])) == set()
+
+
+def test_a_pane_that_the_lidar_looks_through_stops_by_its_frame_and_handle():
+    poses = [Pose2(0.0, 0.0, 0.0), Pose2(0.5, 0.0, 0.0), Pose2(1.3, 0.0, 0.0), Pose2(1.8, 0.0, 0.0)]
+    frames = [Keyframe(k, k // 2, (k + 1) * 10**9, p, ()) for k, p in enumerate(poses)]  # two tours, one on either side of x = 0.9
+    free = [LaserScan((k + 1) * 10**9, "lidar", np.full(360, 2.9, np.float32), -math.pi, math.pi / 180, 0.05, 10.0) for k in range(4)]
+    grid = build_occupancy([(Trajectory(np.arange(1, 5) * 10**9, np.array([(p.x, p.y, p.yaw) for p in poses])), free, {"lidar": Pose2()})])
+    grid.log_odds[grid.occupied] = -1.0
+    handle = np.column_stack([np.full(6, 0.9), np.linspace(-0.05, 0.08, 6), np.full(6, 0.95)])
+    assert (1, 2) in kinds(build_edges(with_cameras(poses), frames, ALL, grid))
+    assert (1, 2) not in kinds(build_edges(with_cameras(poses), frames, ALL, grid, points={0: handle}))
+
+
+def doorway(width, offset=0.0, angle=0.0, seed=0):
+    """Scans of a drive through a doorway in a wall along x = 2, `offset` off its middle, at an `angle`; edges of the graph."""
+    rng = np.random.default_rng(seed)
+    heading = np.array([math.cos(angle), math.sin(angle)])
+    places = [np.array([2.0, offset]) + heading * d for d in np.arange(-1.8, 1.81, 0.4)]
+    walls = [((2.0, width / 2), (2.0, 3.0)), ((2.0, -width / 2), (2.0, -3.0)), ((2.15, width / 2), (2.15, 3.0)), ((2.15, -width / 2), (2.15, -3.0))]
+    walls += [((2.0, s * width / 2), (2.15, s * width / 2)) for s in (-1, 1)]
+    walls += [((-1.0, -3.0), (5.0, -3.0)), ((-1.0, 3.0), (5.0, 3.0)), ((-1.0, -3.0), (-1.0, 3.0)), ((5.0, -3.0), (5.0, 3.0))]
+    scans, poses = [], [Pose2(float(p[0]), float(p[1]), angle) for p in places]
+    for k, pose in enumerate(poses):
+        world = angle - math.pi + math.pi / 360 * np.arange(720)
+        ranges = np.min([hits(pose, world, *wall) for wall in walls], axis=0) + 0.01 * rng.normal(size=720)
+        scans.append(LaserScan((k + 1) * 10**9, "lidar", ranges.astype(np.float32), -math.pi, math.pi / 360, 0.05, 10.0))
+    track = Trajectory(np.arange(1, len(poses) + 1) * 10**9, np.array([(p.x, p.y, p.yaw) for p in poses]))
+    grid = build_occupancy([(track, scans, {"lidar": Pose2()})], OccupancyConfig(driven_radius_m=0.1))
+    return build_edges(nodes_of(poses), keyframes_of(poses), dict.fromkeys(range(len(poses)), frozenset()), grid)
+
+
+def hits(pose, angles, start, end):
+    """Ranges at which rays meet a wall; 20 m where they do not."""
+    start, end, ray = np.array(start), np.array(end), np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    wall, to = end - start, start - np.array([pose.x, pose.y])
+    cross = ray[:, 0] * wall[1] - ray[:, 1] * wall[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = (to[0] * wall[1] - to[1] * wall[0]) / cross
+        along = (to[0] * ray[:, 1] - to[1] * ray[:, 0]) / cross
+    return np.where((distance > 0) & (along >= 0) & (along <= 1), distance, 20.0)
+
+
+@pytest.mark.parametrize(("width", "offset", "angle"), [(0.8, 0.0, 0.0), (0.9, 0.12, 0.0), (1.2, -0.2, 0.3), (1.0, 0.05, -0.6)])
+def test_a_doorway_is_as_wide_as_it_is_wherever_the_robot_went_through(width, offset, angle):
+    edges = doorway(width, offset, angle)
+    assert min(e.width_m for e in edges) == pytest.approx(width, abs=0.1)
+    assert edges[0].width_m > 1.5
 
 
 def sigma_with(points, noise_px=1.0, scale_sigma=0.0, x=0.0):
