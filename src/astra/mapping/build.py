@@ -36,7 +36,7 @@ from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy,
 from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matches, match_pairs, save_matches
 from astra.mapping.progress import Progress, Quiet, StageClock
 from astra.mapping.scale import UNKNOWN_SOURCE, UNKNOWN_UNIT, ScaleConfig
-from astra.mapping.sfm import SfmConfig, SfmInput, load_fragments, reconstruct, verify, write_database, write_metric_model
+from astra.mapping.sfm import SfmConfig, SfmInput, forget_pairs, load_fragments, reconstruct, verify, write_database, write_metric_model
 from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
 from astra.mapping.workspace import Workspace
@@ -201,32 +201,53 @@ class _Build:
             raise MappingError("no two images show the same thing: is this one tour of one place, in order?")
 
     def reconstruct(self) -> None:
+        """Structure from motion and its audit; again without the loops that hold what is broken, while that mends more than it breaks."""
         config = self.config
         source = SfmInput(self.keyframes, self.rigs, [is_calibrated(tour) for tour in self.tours], self.views)
-        path = self.work.path("sfm", "", config.local, config.pairs, config.sfm, type(self.encoder).__name__, list(source.calibrated))
+        first = self._run_sfm(source, None, frozenset())
+        self.refused_pairs = int(json.loads((first / "refused.json").read_text()))
+        audited, without = self._audit(source, first, first), frozenset[tuple[int, int]]()
+        for _ in range(config.audit.max_reruns):
+            if audited.refused <= without:
+                break
+            without |= audited.refused
+            again = self._audit(source, self._run_sfm(source, first, without), first)
+            if again.score <= audited.score:
+                break
+            audited = again
+        self.audited = audited
+
+    def _run_sfm(self, source: SfmInput, verified: Path | None, without: frozenset[tuple[int, int]]) -> Path:
+        """The folder of one reconstruction; pairs of an earlier one's folder are taken over except for those it shall do without."""
+        config = self.config
+        recipe = [config.local, config.pairs, config.sfm, type(self.encoder).__name__, list(source.calibrated)]
+        path = self.work.path("sfm", "", *recipe, *([sorted(without)] if without else []))
 
         def run(scratch: Path) -> None:
             database = scratch / "database.db"
-            with self.clock.stage("verifying"):
-                write_database(database, source, self.matches)
-                refused = verify(database, source, config.sfm)
+            if verified is None:
+                with self.clock.stage("verifying"):
+                    write_database(database, source, self.matches)
+                    refused = verify(database, source, config.sfm)
+                (scratch / "refused.json").write_text(json.dumps(refused))
+            else:
+                shutil.copyfile(verified / "database.db", database)
+                forget_pairs(database, without)
             with self.clock.stage("sfm", len(self.keyframes)) as tick:
                 reconstruct(database, scratch / "sparse", source, config.sfm, lambda: tick(1))
-            (scratch / "refused.json").write_text(json.dumps(refused))
 
-        folder = self.work.folder(path, run)
-        self.refused_pairs = int(json.loads((folder / "refused.json").read_text()))
+        return self.work.folder(path, run)
+
+    def _audit(self, source: SfmInput, folder: Path, verified: Path) -> Audited:
+        """Judge the reconstruction in `folder` by all verified pairs."""
         with self.clock.stage("audit"):
-            self.audited = self._audit(source, folder)
-
-    def _audit(self, source: SfmInput, folder: Path) -> Audited:
-        """Judge the reconstruction in `folder`."""
-        fragments = load_fragments(folder / "sparse", source, self.config.sfm)
-        models = {(tour, camera.name): camera.model for tour, rig in enumerate(self.rigs) for camera in rig.cameras}
-        for fragment in reversed(fragments):
-            models |= fragment.models
-        pairs = read_verified_pairs(folder / "database.db", self.keyframes, self.views, models)
-        return audit(fragments, AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.config.scale), self.config.audit)
+            fragments = load_fragments(folder / "sparse", source, self.config.sfm)
+            models = {(tour, camera.name): camera.model for tour, rig in enumerate(self.rigs) for camera in rig.cameras}
+            for fragment in reversed(fragments):
+                models |= fragment.models
+            pairs = read_verified_pairs(verified / "database.db", self.keyframes, self.views, models)
+            given = AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.config.scale)
+            return audit(fragments, given, self.config.audit)
 
     def make_metric(self) -> None:
         assert self.audited is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,16 @@ def verify(path: Path, source: SfmInput, config: SfmConfig) -> int:
     verifier.num_threads = config.threads
     pycolmap.geometric_verification(path, verifier_options=verifier, two_view_geometry_options=options)
     return _refuse_by_odometry(path, source, config)
+
+
+def forget_pairs(path: Path, views: Iterable[tuple[int, int]]) -> None:
+    """Delete what the database at `path` knows of these pairs of view ids."""
+    import pycolmap
+
+    with pycolmap.Database.open(path) as database:
+        for a, b in views:
+            database.delete_matches(a + 1, b + 1)
+            database.delete_two_view_geometry(a + 1, b + 1)
 
 
 def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, tick: Callable[[], None] = lambda: None) -> None:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """The map cannot be right between the keyframes `before` and `after`, neighbours in one tour; it has to be cut there."""
+    """The map cannot be right, or holds nothing, between the keyframes `before` and `after`, neighbours in one tour; it has to be cut there.
+
+    contradicted: the two sides must not end up in one part again; else they may, by what joins them elsewhere.
+    """
 
     before: int
     after: int
     reason: str
+    contradicted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

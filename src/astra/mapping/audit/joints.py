@@ -15,7 +15,8 @@ import numpy as np
 
 from astra.core.config import require
 from astra.core.types import FloatArray, IntArray
-from astra.mapping.audit.evidence import VerifiedPairs
+from astra.mapping.audit.evidence import Agreement, VerifiedPairs, weighted_median
+from astra.mapping.audit.findings import Break
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.sfm import SfmFragment
 
@@ -24,64 +25,104 @@ from astra.mapping.sfm import SfmFragment
 class JointConfig:
     """When a step counts as broken, and when as loose."""
 
-    window: int = 4  # keyframes on either side that take part
+    window: int = 5  # keyframes that a pair may span to count as sequential
     min_matches: int = 25  # across the step, explained by the map; fewer hold nothing
-    min_explained: float = 0.35  # share of the matches across the step that the map must explain
-    ray_sigma_rad: float = 0.003  # of one observation
+    min_explained: float = 0.5  # share of the matches across the step that the map must explain
+    max_strain: float = 1.4  # residuals of the matches by the map against those by the pairs' own geometry
+    noise_px: float = 0.2  # residuals below this are noise
+    max_scale_sigma: float = 0.2  # of the unit of length handed across a step
 
     def __post_init__(self) -> None:
         require(1 <= self.window <= 20, "window", self.window, "1 … 20")
         require(self.min_matches >= 1, "min_matches", self.min_matches, "≥ 1")
         require(0.0 <= self.min_explained <= 1.0, "min_explained", self.min_explained, "in [0, 1]")
-        require(0.0 < self.ray_sigma_rad < 0.1, "ray_sigma_rad", self.ray_sigma_rad, "in (0, 0.1)")
+        require(self.max_strain > 1.0, "max_strain", self.max_strain, "> 1")
+        require(self.noise_px > 0.0, "noise_px", self.noise_px, "> 0")
+        require(self.max_scale_sigma > 0.0, "max_scale_sigma", self.max_scale_sigma, "> 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joints:
     """One row a step between neighbouring keyframes of the map, J of them.
 
-    before, after: (J,) keyframe ids. matches: (J,) verified matches across it between keyframes at most a window apart.
-    explained: (J,) how many of them the map's poses explain. scale_sigma: (J,) relative sigma of the unit of length handed across.
-    moved: (J,) length of the step, depth: (J,) median distance of the points seen from its two ends, both in the map's units.
+    before, after: (J,) keyframe ids. matches: (J,) verified matches across it in pairs of at most a window. explained: (J,) how many of them the
+    map's poses explain. strain: (J,) the median pair's residuals by the map against those by its own geometry; NaN without pairs.
+    scale_sigma: (J,) relative sigma of the unit of length handed across. moved: (J,) length of the step, depth: (J,) median distance of the
+    points seen from its two ends, both in the map's units.
     """
 
     before: IntArray
     after: IntArray
     matches: FloatArray
     explained: FloatArray
+    strain: FloatArray
     scale_sigma: FloatArray
     moved: FloatArray
     depth: FloatArray
 
 
+def weak_joints(joints: Joints, rigid_unit: bool, config: JointConfig | None = None) -> list[Break]:
+    """Steps that are broken (their two sides must not stay together) or hold nothing (they may, if something else joins them).
+
+    Args:
+        rigid_unit: the cameras' known distances fix the unit of length everywhere.
+    """
+    config = config or JointConfig()
+    found = []
+    for k, (before, after) in enumerate(zip(joints.before.tolist(), joints.after.tolist())):
+        share = joints.explained[k] / max(joints.matches[k], 1.0)
+        if joints.matches[k] >= config.min_matches and share < config.min_explained:
+            found.append(Break(before, after, f"the map explains {100 * share:.0f} % of the matches across the step"))
+        elif joints.matches[k] >= config.min_matches and joints.strain[k] > config.max_strain:
+            found.append(Break(before, after, f"the images fit each other {joints.strain[k]:.1f} times better than they fit the map"))
+        elif joints.explained[k] < config.min_matches:
+            found.append(Break(before, after, f"{joints.explained[k]:.0f} matches hold the step", contradicted=False))
+        elif not rigid_unit and joints.scale_sigma[k] > config.max_scale_sigma:
+            found.append(Break(before, after, f"the unit of length is loose by {100 * min(joints.scale_sigma[k], 9.99):.0f} %", contradicted=False))
+    return found
+
+
 def measure_joints(
-    fragment: SfmFragment, keyframes: Sequence[Keyframe], pairs: VerifiedPairs, share: FloatArray, config: JointConfig | None = None
+    fragment: SfmFragment, keyframes: Sequence[Keyframe], pairs: VerifiedPairs, found: Agreement, pixel_rad: float, config: JointConfig | None = None
 ) -> Joints:
     """Measure every step of the fragment.
 
     Args:
-        share: (E,) of each pair's matches that the map explains, NaN outside of it (`evidence.explained`).
+        found: how the map explains the pairs.
+        pixel_rad: the angle of one pixel.
     """
     config = config or JointConfig()
     mine = sorted((k for k in keyframes if k.id in fragment.sfm_from_ref), key=lambda k: (k.tour, k.id))
-    steps = [(i, i + 1) for i in range(len(mine) - 1) if mine[i].tour == mine[i + 1].tour]
-    index = {k.id: i for i, k in enumerate(mine)}
-    tour = np.array([k.tour for k in mine])
-    known = np.isfinite(share)
-    a = np.array([index[int(k)] for k in pairs.frame_a[known]], dtype=np.int64)
-    b = np.array([index[int(k)] for k in pairs.frame_b[known]], dtype=np.int64)
-    near = (b - a <= 2 * config.window) & (tour[a] == tour[b])
-    matches, explained = np.zeros(len(mine)), np.zeros(len(mine))
-    inliers = pairs.inliers[known].astype(np.float64)
-    for i, j, count, part in zip(a[near], b[near], inliers[near], share[known][near]):
-        matches[i:j] += count
-        explained[i:j] += count * part
-    rays = _Sightings.build(fragment, mine)
-    rows = [_step(rays, [k.id for k in mine], tour, i, config) for i, _ in steps]
-    ids = np.array([k.id for k in mine], dtype=np.int64)
-    ends = np.array(steps, dtype=np.int64).reshape(-1, 2)
-    sigma, moved, depth = np.array(rows).reshape(-1, 3).T
-    return Joints(ids[ends[:, 0]], ids[ends[:, 1]], matches[ends[:, 0]], explained[ends[:, 0]], sigma, moved, depth)
+    ids, tour = np.array([k.id for k in mine], dtype=np.int64), np.array([k.tour for k in mine])
+    steps = np.flatnonzero(tour[1:] == tour[:-1])
+    matches, explained, strain = _across(ids, tour, pairs, found, config.noise_px * pixel_rad, config.window)
+    sights = _Sightings.build(fragment, mine)
+    ray_sigma = 0.5 * pixel_rad * max(float(np.median(fragment.point_errors)) if len(fragment.point_errors) else 1.0, 0.3)
+    sigma = np.array([_scale_sigma(sights, tour, int(i), ray_sigma, config.window) for i in steps])
+    moved = np.linalg.norm(np.diff(sights.centre, axis=0), axis=1)[steps]
+    depth = np.array([sights.median_distance(int(i), int(i) + 2) for i in steps])
+    return Joints(ids[steps], ids[steps + 1], matches[steps], explained[steps], strain[steps], sigma, moved, depth)
+
+
+def _across(
+    ids: IntArray, tour: IntArray, pairs: VerifiedPairs, found: Agreement, noise_rad: float, window: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """For every keyframe by position: matches, explained matches and median strain of the pairs that reach across the step after it."""
+    known = np.flatnonzero(found.known)
+    a, b = np.searchsorted(ids, pairs.frame_a[known]), np.searchsorted(ids, pairs.frame_b[known])
+    near = (pairs.frame_b[known] - pairs.frame_a[known] <= window) & (tour[a] == tour[b])
+    matches, explained, strain = np.zeros(len(ids)), np.zeros(len(ids)), np.full(len(ids), np.nan)
+    ratio = found.ratio(noise_rad)
+    across: list[list[int]] = [[] for _ in ids]
+    for e, i, j in zip(known[near].tolist(), a[near].tolist(), b[near].tolist()):
+        for step in range(i, j):
+            across[step].append(e)
+    for step, rows in enumerate(across):
+        if rows:
+            count = pairs.inliers[rows].astype(np.float64)
+            matches[step], explained[step] = count.sum(), (count * found.share[rows]).sum()
+            strain[step] = weighted_median(ratio[rows], count)
+    return matches, explained, strain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,33 +157,44 @@ class _Sightings:
         """Rows of the keyframes at positions first … last − 1."""
         return slice(int(self.start[first]), int(self.start[last]))
 
-
-def _step(rays: _Sightings, ids: Sequence[int], tour: IntArray, i: int, config: JointConfig) -> tuple[float, float, float]:
-    """Scale sigma, length and depth of the step from position i to i + 1."""
-    first, last = max(0, i - config.window + 1), min(len(ids), i + 1 + config.window)
-    while tour[first] != tour[i]:
-        first += 1
-    while tour[last - 1] != tour[i]:
-        last -= 1
-    left, right = _parallax(rays, first, i + 1), _parallax(rays, i + 1, last)
-    both, at_left, at_right = np.intersect1d(left[0], right[0], return_indices=True)
-    sigma = math.inf
-    if len(both):
-        variance = (config.ray_sigma_rad / np.maximum(left[1][at_left], 1e-9)) ** 2 + (config.ray_sigma_rad / np.maximum(right[1][at_right], 1e-9)) ** 2
-        sigma = 1.0 / math.sqrt(float((1.0 / variance).sum()))
-    here = rays.of(i, i + 2)
-    depth = float(np.median(rays.distance[here])) if here.stop > here.start else math.nan
-    return sigma, float(np.linalg.norm(rays.centre[i + 1] - rays.centre[i])), depth
+    def median_distance(self, first: int, last: int) -> float:
+        """How far off what these keyframes see lies; NaN if they see nothing."""
+        rows = self.of(first, last)
+        return float(np.median(self.distance[rows])) if rows.stop > rows.start else math.nan
 
 
-def _parallax(rays: _Sightings, first: int, last: int) -> tuple[IntArray, FloatArray]:
+def _scale_sigma(sights: _Sightings, tour: IntArray, i: int, ray_sigma: float, window: int) -> float:
+    """Relative sigma of the unit of length that points seen from both sides of the step hand from one to the other; 0 where a side has no length."""
+    first, last = _side(sights, tour, i, -1, window), _side(sights, tour, i + 1, 1, window)
+    if first == i or last == i + 1:
+        return 0.0
+    left, right = _parallax(sights, first, i + 1), _parallax(sights, i + 1, last + 1)
+    _, at_left, at_right = np.intersect1d(left[0], right[0], return_indices=True)
+    if len(at_left) == 0:
+        return math.inf
+    variance = (ray_sigma / np.maximum(left[1][at_left], 1e-9)) ** 2 + (ray_sigma / np.maximum(right[1][at_right], 1e-9)) ** 2
+    return 1.0 / math.sqrt(float((1.0 / variance).sum()))
+
+
+def _side(sights: _Sightings, tour: IntArray, start: int, direction: int, window: int) -> int:
+    """The last position that belongs to a step's side: a few steps of the usual length on, so that who stands still or turns has parallax too."""
+    usual = float(np.median(np.linalg.norm(np.diff(sights.centre, axis=0), axis=1)))
+    position, path = start, 0.0
+    for _ in range(4 * window):
+        ahead = position + direction
+        if not 0 <= ahead < len(tour) or tour[ahead] != tour[start] or path > window * usual:
+            break
+        path += min(float(np.linalg.norm(sights.centre[ahead] - sights.centre[position])), 2.0 * usual)
+        position = ahead
+    return position if path > 0.5 * usual else start
+
+
+def _parallax(sights: _Sightings, first: int, last: int) -> tuple[IntArray, FloatArray]:
     """Points seen from keyframes first … last − 1, and the root of the summed squares of their rays' spread [rad], 0 if seen once."""
-    rows = rays.of(first, last)
-    points, inverse, counts = np.unique(rays.point[rows], return_inverse=True, return_counts=True)
+    rows = sights.of(first, last)
+    points, inverse, counts = np.unique(sights.point[rows], return_inverse=True, return_counts=True)
     total = np.zeros((len(points), 3))
-    np.add.at(total, inverse, rays.ray[rows])
+    np.add.at(total, inverse, sights.ray[rows])
     # Σ |r_i − r̄|² = n − n |r̄|², since the rays have unit length
     spread = counts - (total**2).sum(axis=1) / counts
     return points, np.sqrt(np.maximum(spread, 0.0))
-
-

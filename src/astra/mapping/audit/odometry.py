@@ -101,7 +101,8 @@ def against_odometry(
         for k in np.flatnonzero(broken)
     ]
     if fragment.scale.source == "odometry":
-        cuts += _scale_changes(windows(fragment, keyframes, trust.windows_m[0]), cuts, trust)
+        mapped = [k.id for k in _known(fragment, keyframes)]
+        cuts += _scale_changes(windows(fragment, keyframes, trust.windows_m[0]), mapped, cuts, trust)
     doubts = []
     for length_m in trust.windows_m:
         window = windows(fragment, keyframes, length_m)
@@ -128,7 +129,7 @@ def _crossing(window: Stretches, cuts: Sequence[Break]) -> BoolArray:
     return out
 
 
-def _scale_changes(window: Stretches, cuts: Sequence[Break], trust: OdometryTrust) -> list[Break]:
+def _scale_changes(window: Stretches, ids: Sequence[int], cuts: Sequence[Break], trust: OdometryTrust) -> list[Break]:
     """Cuts where the map's unit changes: the median ratio of the five windows that end at a keyframe against that of the five that start there."""
     count = 5
     in_odometry, in_map = np.linalg.norm(window.odometry[:, :2], axis=1), np.linalg.norm(window.mapped[:, :2], axis=1)
@@ -139,17 +140,17 @@ def _scale_changes(window: Stretches, cuts: Sequence[Break], trust: OdometryTrus
     ratio = np.log(np.maximum(in_map[usable], 1e-6) / in_odometry[usable])
     change = np.zeros(len(first))
     for k in range(len(first)):
-        before = np.flatnonzero(last <= first[k])[-count:]
-        after = np.arange(k, min(k + count, len(first)))
-        if len(before) == count and len(after) == count:
-            change[k] = float(np.median(ratio[after]) - np.median(ratio[before]))
+        past, coming = np.flatnonzero(last <= first[k])[-count:], np.arange(k, min(k + count, len(first)))
+        if len(past) == count and len(coming) == count:
+            change[k] = float(np.median(ratio[coming]) - np.median(ratio[past]))
     found = []
     size = np.abs(change)
     while size.size and size.max() > -math.log1p(-trust.max_scale_change):
         k = int(np.argmax(size))
         factor = math.exp(change[k])
-        before = int(first[k - 1]) if k else int(first[k])
-        found.append(Break(before, int(first[k]), f"against odometry the map's scale changes by a factor of {factor:.2f}"))
+        after = int(first[k])
+        before = max(known for known in ids if known < after)
+        found.append(Break(before, after, f"against odometry the map's scale changes by a factor of {factor:.2f}"))
         reach = np.flatnonzero(last <= first[k])[-count], min(k + 2 * count, len(first) - 1)
         size[(first >= first[reach[0]]) & (first <= last[reach[1]])] = 0.0
     return found

@@ -25,7 +25,7 @@ def parts(
     """
     runs = _runs(ids, keyframes, breaks)
     run_of = {k: number for number, run in enumerate(runs) for k in run}
-    apart = {frozenset((run_of[b.before], run_of[b.after])) for b in breaks if b.before in run_of and b.after in run_of}
+    apart = {frozenset((run_of[b.before], run_of[b.after])) for b in breaks if b.contradicted and b.before in run_of and b.after in run_of}
     evidence: dict[tuple[int, int], float] = {}
     for (a, b), weight in links.items():
         if a in run_of and b in run_of and run_of[a] != run_of[b]:

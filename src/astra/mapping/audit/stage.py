@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from astra.core.config import require
 from astra.geometry import CameraRig
-from astra.mapping.audit.evidence import VerifiedPairs, explained
+from astra.mapping.audit.evidence import Agreement, VerifiedPairs, agreement
 from astra.mapping.audit.findings import Break, Doubt, LoopFinding
+from astra.mapping.audit.joints import JointConfig, measure_joints, weak_joints
+from astra.mapping.audit.loops import LoopConfig, contradicted_loops, holding, is_loop, loop_clusters
 from astra.mapping.audit.odometry import OdometryTrust, against_odometry
 from astra.mapping.audit.split import parts, subset
 from astra.mapping.keyframes import Keyframe
@@ -28,16 +31,16 @@ class AuditConfig:
     """What each check tolerates."""
 
     odometry: OdometryTrust = field(default_factory=OdometryTrust)
-    tolerance_rad: float = 0.012  # of a match from its epipolar plane by the map's poses
-    min_explained: float = 0.5  # share of a pair's matches below which the map contradicts it
-    window: int = 5  # keyframes apart up to which a pair counts as sequential, further as a loop
+    joints: JointConfig = field(default_factory=JointConfig)
+    loops: LoopConfig = field(default_factory=LoopConfig)
+    tolerance_px: float = 1.5  # of a match from its epipolar plane by the map's poses
     min_nodes: int = 5  # of a part that is kept after a cut
+    max_reruns: int = 2  # of SfM without the loops that hold a break
 
     def __post_init__(self) -> None:
-        require(0.0 < self.tolerance_rad < 0.2, "tolerance_rad", self.tolerance_rad, "in (0, 0.2)")
-        require(0.0 < self.min_explained < 1.0, "min_explained", self.min_explained, "in (0, 1)")
-        require(1 <= self.window <= 100, "window", self.window, "1 … 100")
+        require(self.tolerance_px > 0.0, "tolerance_px", self.tolerance_px, "> 0")
         require(self.min_nodes >= 2, "min_nodes", self.min_nodes, "≥ 2")
+        require(0 <= self.max_reruns <= 5, "max_reruns", self.max_reruns, "0 … 5")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +53,24 @@ class AuditInput:
     pairs: VerifiedPairs
     scale: ScaleConfig
 
+    @property
+    def pixel_rad(self) -> float:
+        """The angle of one pixel."""
+        return 1.0 / float(np.median([camera.model.fx for rig in self.rigs for camera in rig.cameras]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audited:
-    """Fragments after the cuts, largest first, and what is to be said of them. `loops`: the findings behind `report.suspicious_loops`."""
+    """Fragments after the cuts, largest first, what is to be said of them, and the pairs of views that a new run should do without."""
 
     fragments: list[SfmFragment]
     report: MapAudit
-    loops: tuple[LoopFinding, ...]
+    refused: frozenset[tuple[int, int]]
+
+    @property
+    def score(self) -> int:
+        """How much of the tour lies in parts that can be trusted, large ones preferred: the sum of their squared sizes."""
+        return sum(part.nodes**2 for part in self.report.fragments if part.verdict is Verdict.CONSISTENT)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,77 +78,101 @@ class _Checked:
     """One fragment and what the checks found."""
 
     fragment: SfmFragment
-    breaks: list[Break]
-    doubts: list[Doubt]
-    loops: list[LoopFinding]
-    checks: list[str]
-    agreeing: int
+    found: Agreement
+    breaks: list[Break] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+    loops: list[LoopFinding] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+    agreeing: int = 0
 
 
 def audit(fragments: Sequence[SfmFragment], given: AuditInput, config: AuditConfig | None = None) -> Audited:
     """Check every fragment, cut where it is broken, and check the parts again."""
     config = config or AuditConfig()
-    loops: dict[tuple[int, int], LoopFinding] = {}
     sound: list[_Checked] = []
+    loops: dict[tuple[int, int], LoopFinding] = {}
+    refused: set[tuple[int, int]] = set()
     lost = 0
     for fragment in fragments:
-        first = _check(fragment, given, config)
-        loops |= {(loop.a, loop.b): loop for loop in first.loops}
-        if not first.breaks:
-            sound.append(first)
-            continue
-        cut = parts(fragment.sfm_from_ref, given.keyframes, first.breaks, _links(fragment, given, config, loops))
-        for ids in cut:
-            if len(ids) < config.min_nodes:
-                lost += len(ids)
+        whole = _check(fragment, given, config)
+        refused |= _held(whole, given, config)
+        for checked in _cut(whole, given, config):
+            if len(checked.fragment.sfm_from_ref) < config.min_nodes:
+                lost += len(checked.fragment.sfm_from_ref)
                 continue
-            again = _check(subset(fragment, ids, given.keyframes), given, config)
-            again.doubts += [Doubt(b.before, b.after, f"still broken after a cut: {b.reason}") for b in again.breaks]
-            sound.append(again)
-        logger.info("audit cut a fragment of %d keyframes into %s", len(fragment.sfm_from_ref), [len(ids) for ids in cut])
+            sound.append(checked)
+            loops |= {(loop.a, loop.b): loop for loop in checked.loops}
+    if not sound:  # nothing is sound: the largest fragment stays, doubted
+        sound, lost = [_check(fragments[0], given, config)], 0
+        sound[0].doubts += [Doubt(b.before, b.after, b.reason) for b in sound[0].breaks]
     sound.sort(key=lambda checked: -len(checked.fragment.sfm_from_ref))
-    verdicts = tuple(_verdict(checked) for checked in sound)
-    doubtful = [f"fragment {k}: {text}" for k, v in enumerate(verdicts) if v.verdict is Verdict.DOUBTFUL for text in v.reasons]
-    if lost:
-        doubtful.append(f"{lost} keyframes belong to no consistent part and were left out")
-    report = MapAudit(
-        Verdict.DOUBTFUL if any(v.verdict is Verdict.DOUBTFUL for v in verdicts) else Verdict.CONSISTENT,
-        tuple(doubtful),
-        verdicts,
-        tuple(SuspiciousLoop(loop.a, loop.b, loop.reason) for loop in loops.values()),
-    )
-    return Audited([checked.fragment for checked in sound], report, tuple(loops.values()))
+    return Audited([checked.fragment for checked in sound], _report(sound, lost, list(loops.values())), frozenset(refused))
 
 
 def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Checked:
-    checked = _Checked(fragment, [], [], [], [], 0)
-    mine = [k for k in given.keyframes if k.id in fragment.sfm_from_ref]
-    share = explained(given.pairs, fragment.sfm_from_cam, config.tolerance_rad)
-    is_loop = given.pairs.frame_b - given.pairs.frame_a > config.window
-    checked.agreeing = int((is_loop & (share >= config.min_explained)).sum())
+    """Run every check that applies."""
+    pairs, mine = given.pairs, [k for k in given.keyframes if k.id in fragment.sfm_from_ref]
+    found = agreement(pairs, fragment.sfm_from_cam, config.tolerance_px * given.pixel_rad)
+    checked = _Checked(fragment, found)
+    joints = measure_joints(fragment, mine, pairs, found, given.pixel_rad, config.joints)
+    checked.breaks += weak_joints(joints, math.isfinite(fragment.unit_m), config.joints)
+    checked.checks.append("sequence")
+    loops = np.flatnonzero(found.known & is_loop(pairs, given.keyframes, config.loops.window))
+    clusters = loop_clusters(pairs, loops, config.loops.cluster)
+    checked.loops += contradicted_loops(pairs, clusters, found, config.loops)
+    checked.agreeing = sum(cluster.explained(found, pairs.inliers) >= config.loops.min_explained for cluster in clusters)
+    if clusters:
+        checked.checks.append("loops")
     if sum(k.odom_from_base is not None for k in mine) > 2:
         metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale)
         breaks, doubts = against_odometry(metric, mine, given.mounted, config.odometry)
-        checked.breaks += breaks
+        checked.breaks += [b for b in breaks if (b.before, b.after) not in {(o.before, o.after) for o in checked.breaks}]
         checked.doubts += doubts
         checked.checks.append("odometry")
     return checked
 
 
-def _links(
-    fragment: SfmFragment, given: AuditInput, config: AuditConfig, loops: dict[tuple[int, int], LoopFinding]
-) -> dict[tuple[int, int], float]:
-    """Pairs of keyframes → matches that the map explains, without the suspicious loops."""
-    share = explained(given.pairs, fragment.sfm_from_cam, config.tolerance_rad)
+def _cut(whole: _Checked, given: AuditInput, config: AuditConfig, depth: int = 3) -> list[_Checked]:
+    """The parts of a broken fragment, each checked again and cut again; one that no cut mends is doubted."""
+    if not whole.breaks:
+        return [whole]
+    ids = parts(whole.fragment.sfm_from_ref, given.keyframes, whole.breaks, _links(whole, given, config))
+    logger.info("audit: %d breaks cut a fragment of %d into %s", len(whole.breaks), len(whole.fragment.sfm_from_ref), [len(part) for part in ids])
+    if len(ids) == 1 or depth == 0:  # what joins the runs elsewhere is sound, or cutting did not help
+        whole.doubts += [Doubt(b.before, b.after, b.reason) for b in whole.breaks if b.contradicted]
+        return [whole]
+    again = [_check(subset(whole.fragment, part, given.keyframes), given, config) for part in ids]
+    return [piece for checked in again for piece in _cut(checked, given, config, depth - 1)]
+
+
+def _links(whole: _Checked, given: AuditInput, config: AuditConfig) -> dict[tuple[int, int], float]:
+    """Pairs of keyframes → matches that the map explains as well as the images themselves do."""
+    pairs, share = given.pairs, whole.found.share
+    ratio = whole.found.ratio(config.joints.noise_px * given.pixel_rad)
     links: dict[tuple[int, int], float] = {}
-    for e in np.flatnonzero(np.nan_to_num(share) >= config.min_explained):
-        key = int(given.pairs.frame_a[e]), int(given.pairs.frame_b[e])
-        if key not in loops:
-            links[key] = links.get(key, 0.0) + float(share[e] * given.pairs.inliers[e])
+    for e in np.flatnonzero(whole.found.known & (share >= config.loops.min_explained) & (ratio <= config.joints.max_strain)):
+        key = int(pairs.frame_a[e]), int(pairs.frame_b[e])
+        links[key] = links.get(key, 0.0) + float(share[e] * pairs.inliers[e])
     return links
 
 
+def _held(whole: _Checked, given: AuditInput, config: AuditConfig) -> set[tuple[int, int]]:
+    """Views whose match closes a way round over a contradicted break."""
+    loops = np.flatnonzero(whole.found.known & is_loop(given.pairs, given.keyframes, config.loops.window))
+    rows = holding(given.pairs, loops, whole.breaks)
+    return {(int(given.pairs.view_a[e]), int(given.pairs.view_b[e])) for e in rows}
+
+
+def _report(sound: Sequence[_Checked], lost: int, loops: Sequence[LoopFinding]) -> MapAudit:
+    verdicts = tuple(_verdict(checked) for checked in sound)
+    reasons = [f"fragment {k}: {text}" for k, v in enumerate(verdicts) if v.verdict is Verdict.DOUBTFUL for text in v.reasons]
+    if lost:
+        reasons.append(f"{lost} keyframes belong to no consistent part and were left out")
+    verdict = Verdict.DOUBTFUL if any(v.verdict is Verdict.DOUBTFUL for v in verdicts) else Verdict.CONSISTENT
+    return MapAudit(verdict, tuple(reasons), verdicts, tuple(SuspiciousLoop(loop.a, loop.b, loop.reason) for loop in loops))
+
+
 def _verdict(checked: _Checked) -> FragmentAudit:
-    reasons = tuple(doubt.reason for doubt in checked.doubts)
+    reasons = tuple(dict.fromkeys(doubt.reason for doubt in checked.doubts))
     verdict = Verdict.DOUBTFUL if reasons else Verdict.CONSISTENT
     return FragmentAudit(len(checked.fragment.sfm_from_ref), verdict, reasons, checked.agreeing, tuple(checked.checks))
