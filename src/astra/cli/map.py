@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astra.cli import map_merge
+from astra.cli import map_extend, map_merge
 from astra.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from astra.mapping.build import MappingConfig
+    from astra.mapping.clues import MetricClues
     from astra.mapping.tour import Tour
     from astra.topomap import TopoMap
 
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   astra map build drives/tour0 --out maps/office
   astra map build photos/ --camera camera.yaml --out maps/kitchen --rate-hz 0
   astra map build walk.mp4 --odometry walk.tum --out maps/lab
+  astra map extend maps/office drives/tuesday
   astra map merge maps/monday maps/tuesday --out maps/office
   astra map inspect maps/office --json
   astra map view maps/office --out office.html
@@ -30,6 +32,8 @@ BUILD_EXAMPLES = """examples:
   astra map build drives/tour0 --out maps/office
   astra map build drives/monday drives/tuesday --out maps/office
   astra map build photos/ --camera camera.yaml --out maps/kitchen
+  astra map build photos/ --distance IMG_0003.jpg IMG_0040.jpg 4.27 --out maps/flat
+  astra map build walk.mp4 --camera-height 1.5 --out maps/hall
   astra map build walk.mp4 --camera phone.yaml --odometry walk.tum --rate-hz 3 --out maps/lab
 """
 LANDMARK_BACKENDS = ("text", "qwen2_5_vl", "server", "none")
@@ -41,17 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     raw = argparse.RawDescriptionHelpFormatter
     build = actions.add_parser("build", help="tours in, a map folder out", epilog=BUILD_EXAMPLES, formatter_class=raw)
-    build.add_argument("sources", metavar="SOURCE", nargs="+", type=Path, help="video file, folder of images, or rosbag2")
+    source_arguments(build)
     build.add_argument("--out", metavar="MAP", type=Path, required=True, help="map folder to write; an older map there is replaced on success")
-    build.add_argument("--camera", metavar="FILE", type=Path, help="camera.yaml (ROS camera_info) for photos, videos, bags without camera_info")
-    build.add_argument("--topics", metavar="FILE", type=Path, help="topic map YAML for bags (default: topics are found by type; docs/DRIVES.md)")
-    build.add_argument("--odometry", metavar="TUM", type=Path, help="trajectory of base_link: metric scale and priors; for one SOURCE")
-    build.add_argument("--rate-hz", type=float, help="images a second without odometry; 0 keeps every image (default: 2, photos: 0)")
-    build.add_argument("--landmarks", choices=LANDMARK_BACKENDS, default="text", help="what finds landmarks (default: text)")
-    build.add_argument("--backend-config", type=Path, metavar="FILE", help="YAML of the landmarks' backend (docs/PROMPTS.md)")
-    build.add_argument("--config", metavar="FILE", type=Path, help="YAML with overrides of MappingConfig")
-    build.add_argument("--json", action="store_true", help="print the summary as JSON, show no progress")
     build.set_defaults(run=run_build)
+    map_extend.configure(actions.add_parser("extend", help="a new tour into an old map"))
     map_merge.configure(actions.add_parser("merge", help="two maps of one building, or two sessions, as one"))
     inspect = actions.add_parser(
         "inspect", help="counts, scale, fragments, warnings", epilog="example:\n  astra map inspect maps/office --json", formatter_class=raw
@@ -76,6 +73,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.set_defaults(run=run_export)
 
 
+def source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `build` and `extend` need to know about tours."""
+    parser.add_argument("sources", metavar="SOURCE", nargs="+", type=Path, help="video file, folder of images, or rosbag2")
+    parser.add_argument("--camera", metavar="FILE", type=Path, help="camera.yaml (ROS camera_info) for photos, videos, bags without camera_info")
+    parser.add_argument("--topics", metavar="FILE", type=Path, help="topic map YAML for bags (default: topics are found by type; docs/DRIVES.md)")
+    parser.add_argument("--odometry", metavar="TUM", type=Path, help="trajectory of base_link: metric scale and priors; for one SOURCE")
+    parser.add_argument("--camera-height", type=float, metavar="M", help="of the (first) camera over the floor: metric scale where the floor is seen")
+    parser.add_argument(
+        "--distance", nargs=3, action="append", default=[], metavar=("IMAGE_A", "IMAGE_B", "M"),
+        help="metres measured between the cameras of two images (file names, or node numbers of an earlier build); may be repeated",
+    )
+    parser.add_argument("--rate-hz", type=float, help="images a second without odometry; 0 keeps every image (default: 2, photos: 0)")
+    parser.add_argument("--landmarks", choices=LANDMARK_BACKENDS, default="text", help="what finds landmarks (default: text)")
+    parser.add_argument("--backend-config", type=Path, metavar="FILE", help="YAML of the landmarks' backend (docs/PROMPTS.md)")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="YAML with overrides of MappingConfig")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, show no progress")
+
+
 def run_build(args: argparse.Namespace) -> int:
     """Build the map and print what it is worth."""
     from astra.cli.landmark_backends import make_extractor
@@ -83,16 +98,16 @@ def run_build(args: argparse.Namespace) -> int:
     from astra.mapping.progress import Quiet, TqdmProgress
     from astra.perception.place import PlaceEncoder
 
-    tours = _tours(args)
-    config = _config(args, tours)
+    tours = open_tours(args)
+    config = mapping_config(args, tours)
     progress = Quiet() if args.json or not sys.stderr.isatty() else TqdmProgress()
-    build_map(tours, args.out, config, make_extractor(args.landmarks, args.backend_config), PlaceEncoder(), progress)
-    return _print_summary(args.out, args.json, with_files=False)
+    build_map(tours, args.out, config, make_extractor(args.landmarks, args.backend_config), PlaceEncoder(), progress, metric_clues(args))
+    return print_summary(args.out, args.json, with_files=False)
 
 
 def run_inspect(args: argparse.Namespace) -> int:
     """Print counts, scale, fragments and warnings; a damaged file is an error."""
-    return _print_summary(args.map, args.json, with_files=True)
+    return print_summary(args.map, args.json, with_files=True)
 
 
 def run_view(args: argparse.Namespace) -> int:
@@ -113,7 +128,8 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tours(args: argparse.Namespace) -> list[Tour]:
+def open_tours(args: argparse.Namespace) -> list[Tour]:
+    """The tours that the arguments name."""
     from astra.datasets import open_source
     from astra.geometry import Trajectory
     from astra.mapping.tour import TourWithOdometry
@@ -126,7 +142,8 @@ def _tours(args: argparse.Namespace) -> list[Tour]:
     return [TourWithOdometry(tours[0], Trajectory.load_tum(args.odometry))]
 
 
-def _config(args: argparse.Namespace, tours: list[Tour]) -> MappingConfig:
+def mapping_config(args: argparse.Namespace, tours: list[Tour]) -> MappingConfig:
+    """The configuration that the arguments ask for."""
     import dataclasses
 
     from astra.core.config import load_config
@@ -143,6 +160,22 @@ def _config(args: argparse.Namespace, tours: list[Tour]) -> MappingConfig:
     return dataclasses.replace(config, keyframes=dataclasses.replace(config.keyframes, rate_hz=rate_hz))
 
 
+def metric_clues(args: argparse.Namespace) -> MetricClues:
+    """The lengths that the arguments give."""
+    from astra.mapping.clues import MeasuredDistance, MetricClues
+
+    height = math.nan if args.camera_height is None else args.camera_height
+    if args.camera_height is not None and not (math.isfinite(height) and height > 0.0):
+        raise BadInputError(f"--camera-height {args.camera_height} is not a height in metres")
+    distances = []
+    for image_a, image_b, metres in args.distance:
+        try:
+            distances.append(MeasuredDistance(image_a, image_b, float(metres)))
+        except ValueError as error:
+            raise BadInputError(f"--distance {image_a} {image_b} {metres}: the last is not a number of metres") from error
+    return MetricClues(height, tuple(distances))
+
+
 def _is_photos(tour: Tour) -> bool:
     from astra.datasets import ImageTour
     from astra.mapping.tour import TourWithOdometry
@@ -150,7 +183,7 @@ def _is_photos(tour: Tour) -> bool:
     return isinstance(tour.tour if isinstance(tour, TourWithOdometry) else tour, ImageTour)
 
 
-def _print_summary(path: Path, as_json: bool, with_files: bool) -> int:
+def print_summary(path: Path, as_json: bool, with_files: bool) -> int:
     from astra.topomap.io import load_map
     from astra.topomap.validate import check_map, summarise
 
