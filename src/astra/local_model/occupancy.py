@@ -46,11 +46,21 @@ class OccupancyHead(nn.Module):
             occupancy_from_sdf(sdf[:, 0]),
             sdf,
             colour,
-            self.wide(encoding.voxels.flatten(1, 2))[:, 0],
-            self.near(encoding.near)[:, 0],
+            self.wide_map(encoding.voxels),
+            self.near_map(encoding.near),
             encoding.seen.sum(1) >= SEEN_RAYS,
             encoding.near_seen >= SEEN_RAYS,
         )
+
+    def wide_map(self, voxels: Tensor) -> Tensor:
+        """Logits (B, Y, X) of voxels (B, C, Z, Y, X)."""
+        out: Tensor = self.wide(voxels.flatten(1, 2))[:, 0]
+        return out
+
+    def near_map(self, near: Tensor) -> Tensor:
+        """Logits (B, y, x) of near features (B, Cn, y, x)."""
+        out: Tensor = self.near(near)[:, 0]
+        return out
 
 
 def cells_between(occupancy: Tensor, size_m: float, resolution_m: float, wanted_m: float, wanted_resolution_m: float) -> Tensor:

@@ -1,0 +1,144 @@
+"""From trained weights to the folder that the robot's eyes run from: ONNX graphs, checked against torch, and a description."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from astra.core.config import from_mapping
+from astra.core.errors import AstraError, BadInputError
+from astra.local_model.config import Encoder3dConfig
+from astra.local_model.encoder4d import Forecaster
+from astra.local_model.lifting import STRIDE
+from astra.local_model.runtime import DESCRIPTION_FILE, FORECAST_FILE, FORMAT_VERSION, LOOK_FILE, SETTLE_FILE
+from astra.training.pretrain_3d import EyesModel
+
+PARITY = 1e-3  # greatest difference between ONNX Runtime and torch
+OPSET = 18
+
+
+class _Look(nn.Module):
+    def __init__(self, eyes: EyesModel) -> None:
+        super().__init__()
+        self.encoder = eyes.encoder
+
+    def forward(self, images: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
+        features, depth_logits = self.encoder.look(images[None], rays[None])
+        return features[0], depth_logits[0].softmax(1)
+
+
+class _Settle(nn.Module):
+    def __init__(self, eyes: EyesModel) -> None:
+        super().__init__()
+        self.encoder, self.head = eyes.encoder, eyes.head
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        voxels, near = self.encoder.settle(coarse, fine)
+        return voxels, self.head.wide_map(voxels).sigmoid(), self.head.near_map(near).sigmoid()
+
+
+class _Foresee(nn.Module):
+    def __init__(self, eyes: EyesModel, forecaster: Forecaster) -> None:
+        super().__init__()
+        self.head, self.forecaster = eyes.head, forecaster
+
+    def forward(self, volumes: Tensor, known: Tensor, moments: Tensor) -> Tensor:
+        future = self.forecaster(volumes, known, moments)
+        return self.head.wide_map(future.flatten(0, 1)).sigmoid().unflatten(0, future.shape[:2])
+
+
+def load_eyes(weights: Path) -> tuple[EyesModel, dict[str, Any]]:
+    """The encoder and heads of a checkpoint of `pretrain_3d`, in evaluation mode, and its recipe.
+
+    Raises:
+        BadInputError: no checkpoint of that stage.
+    """
+    state, recipe = read_weights(weights)
+    if recipe.get("stage") not in ("pretrain_3d", "finetune"):
+        raise BadInputError(f"{weights} holds no eyes, but {recipe.get('stage')}")
+    model = EyesModel(from_mapping(Encoder3dConfig, recipe["config"]["encoder"], str(weights)))
+    model.load_state_dict(state, strict=True)
+    return model.eval(), recipe
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State and recipe of a checkpoint.
+
+    Raises:
+        BadInputError: it cannot be read, or does not say how it was made.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            told, state = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadInputError(f"cannot read {path}: {error}") from error
+    if "recipe" not in told:
+        raise BadInputError(f"{path} does not say how it was made")
+    recipe: dict[str, Any] = json.loads(told["recipe"])
+    return state, recipe | {"step": int(told["step"])}
+
+
+def export(weights: Path, out: Path, forecaster: Forecaster | None = None, size: tuple[int, int] = (160, 112)) -> dict[str, float]:
+    """Write graphs, weights and description to `out`; returns the greatest difference from torch of each graph.
+
+    Raises:
+        AstraError: a graph differs from torch by more than `PARITY`.
+    """
+    eyes, recipe = load_eyes(weights)
+    out.mkdir(parents=True, exist_ok=True)
+    c, (width, height) = eyes.encoder.config, size
+    generator = torch.Generator().manual_seed(0)
+    h, w = height // STRIDE, width // STRIDE
+    images, rays = torch.rand(4, 3, height, width, generator=generator), torch.randn(4, 6, h, w, generator=generator)
+    coarse, fine = (torch.rand(1, c.lifted + 2, g.count, generator=generator) for g in (c.grid, c.near))
+    views = {0: "cameras"}
+    differences = {
+        "look": _write(_Look(eyes), (images, rays), ("images", "rays"), ("features", "depth"), out / LOOK_FILE, dict.fromkeys(("images", "rays"), views)),
+        "settle": _write(_Settle(eyes), (coarse, fine), ("coarse", "fine"), ("voxels", "wide", "near"), out / SETTLE_FILE, {}),
+    }
+    if forecaster is not None:
+        p = forecaster.config.past
+        volumes = torch.randn(1, p, c.channels, *c.grid.shape, generator=generator)
+        inputs = (volumes, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
+        model = _Foresee(eyes, forecaster.eval())
+        differences["forecast"] = _write(model, inputs, ("volumes", "known", "moments"), ("wide",), out / FORECAST_FILE, {"moments": {1: "moments"}})
+    if weights.resolve() != (out / "weights.safetensors").resolve():
+        shutil.copyfile(weights, out / "weights.safetensors")
+    told = {
+        "format_version": FORMAT_VERSION, "encoder": asdict(c), "forecaster": None if forecaster is None else asdict(forecaster.config),
+        "recipe": recipe, "difference_from_torch": differences,
+    }  # fmt: skip
+    (out / DESCRIPTION_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return differences
+
+
+def _write(
+    model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], outputs: Sequence[str], path: Path, dynamic: dict[str, dict[int, str]]
+) -> float:
+    """Export one graph and compare it with torch."""
+    from onnxruntime import InferenceSession
+
+    model.eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model, inputs, str(path), input_names=list(names), output_names=list(outputs), dynamic_axes=dynamic, opset_version=OPSET, dynamo=False
+        )
+        expected = model(*inputs)
+    found = InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {n: x.numpy() for n, x in zip(names, inputs)})
+    pairs = zip(found, expected if isinstance(expected, tuple) else (expected,))
+    difference = max(float(np.abs(a - b.numpy()).max()) for a, b in pairs)
+    if difference > PARITY:
+        raise AstraError(f"{path.name} differs from torch by {difference:.2g}, more than {PARITY:g}")
+    return difference
