@@ -25,7 +25,7 @@ from astra.sim.world import World, load_world
 from astra.sim.worlds.build import generate
 from astra.sim.worlds.plan import KINDS
 
-SHORTEST_M, LONGEST_M = 60.0, 90.0  # a tour that is shorter is driven again, there and back; one that is longer is cut
+SHORTEST_M, LONGEST_M = 60.0, 75.0  # a tour that is shorter is driven again, there and back; one that is longer is cut
 IMAGE_RATE_HZ = 3.0
 
 
