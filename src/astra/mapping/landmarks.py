@@ -70,7 +70,8 @@ class LandmarkConfig:
     sure_characters: int = 4
     min_characters: int = 3  # shorter texts need a node more and the sure score
     min_similarity: float = 0.55  # of two texts at the same place, 0..1
-    max_distance_m: float = 0.45  # between two detections of one thing, beyond their own uncertainty
+    max_distance_m: float = 0.3  # between two detections of one thing, beyond their own uncertainty
+    same_place_m: float = 0.1  # two things so close are one, whatever they read as
     max_ray_miss_m: float = 0.25  # between a ray and the thing it is said to hit
     max_piece_m: float = 1.0  # from a sign's centre to that of a part of it that was read alone
     min_piece_similarity: float = 0.75  # of a part to the text it is a part of
@@ -88,6 +89,7 @@ class LandmarkConfig:
         require(0.0 < self.min_piece_similarity <= 1.0, "min_piece_similarity", self.min_piece_similarity, "in (0, 1]")
         require(0.0 < self.min_similarity <= 1.0, "min_similarity", self.min_similarity, "in (0, 1]")
         require(self.max_distance_m > 0.0, "max_distance_m", self.max_distance_m, "> 0")
+        require(self.same_place_m >= 0.0, "same_place_m", self.same_place_m, "≥ 0")
         require(self.max_ray_miss_m > 0.0, "max_ray_miss_m", self.max_ray_miss_m, "> 0")
         require(self.max_range_m > 0.0, "max_range_m", self.max_range_m, "> 0")
         require(self.min_parallax_rad > 0.0, "min_parallax_rad", self.min_parallax_rad, "> 0")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose3
-from astra.mapping.association import associate, is_cut
+from astra.mapping.association import associate
+from astra.mapping.sightings import is_cut
 from astra.mapping.landmarks import LandmarkDetection, ViewEvidence
 from astra.mapping.wording import majority, part_similarity, similarity
 
