@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.types import CameraFrame, FloatArray, ImuSample, IntArray, LaserScan, Observation, Scene, WheelTwist, nanoseconds
+from astra.core.types import CameraFrame, Float32Array, FloatArray, ImuSample, IntArray, LaserScan, Observation, Scene, WheelTwist, nanoseconds
 from astra.datasets import decode
 from astra.datasets.bag import Bag
 from astra.datasets.clocks import Stamper, clock_offsets
@@ -220,6 +220,17 @@ class Drive:
             near = found is not None and abs(found.stamp_ns - a.stamp_ns) <= tolerance_ns
             metres = decode.depth_from_message(found.message, f"{self.path} {found.topic}") if found is not None and near else None
             yield a.received_ns, CameraFrame(a.stamp_ns, camera, decode.rgb_from_message(a.message, f"{self.path} {a.topic}"), metres)
+
+    def depths(self, stamps_ns: IntArray, tolerance_s: float) -> Iterator[tuple[int, str, Float32Array]]:
+        """For each stamp (N,) and camera the first depth image (H, W) [m] within `tolerance_s` of it, as index, camera's name and image."""
+        names = {c.depth: c.name for c in self.topics.cameras if c.depth}
+        order, taken = np.argsort(stamps_ns), set()
+        for a in self.arrivals(names):
+            at = int(np.clip(np.searchsorted(stamps_ns[order], a.stamp_ns), 0, len(order) - 1))
+            for k in {int(order[at]), int(order[max(at - 1, 0)])}:
+                if abs(int(stamps_ns[k]) - a.stamp_ns) <= nanoseconds(tolerance_s) and (k, a.topic) not in taken:
+                    taken.add((k, a.topic))
+                    yield k, names[a.topic], decode.depth_from_message(a.message, f"{self.path} {a.topic}")
 
     def _stamper(self) -> Stamper:
         return Stamper(str(self.path), self.topics, self._offsets)

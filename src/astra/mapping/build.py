@@ -37,6 +37,7 @@ from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matc
 from astra.mapping.progress import Progress, Quiet, StageClock
 from astra.mapping.scale import UNKNOWN_SOURCE, UNKNOWN_UNIT, ScaleConfig
 from astra.mapping.sfm import SfmConfig, SfmInput, forget_pairs, load_fragments, reconstruct, verify, write_database, write_metric_model
+from astra.mapping.sparse_occupancy import SparseConfig, grid_without_scans
 from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
 from astra.mapping.workspace import Workspace
@@ -58,6 +59,7 @@ class MappingConfig:
     audit: AuditConfig = field(default_factory=AuditConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     occupancy: OccupancyConfig = field(default_factory=OccupancyConfig)
+    sparse_occupancy: SparseConfig = field(default_factory=SparseConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
@@ -303,8 +305,9 @@ class _Build:
                 for number, fragment in enumerate(self.fragments):
                     write_metric_model(fragment.sfm, fragment.scale.metres_per_unit, fragment.map_from_sfm, extras / "sfm" / str(number))
                 write_cloud(thin_cloud(self.fragments[0].points_map, self.config.cloud), extras / "cloud.ply")
-                if self.occupancy is not None:
-                    write_nav2_map(self.occupancy, extras / "nav2")
+                grid = self.occupancy or grid_without_scans(found, self.tours, self.config.sparse_occupancy, self.config.occupancy)
+                if grid is not None:
+                    write_nav2_map(grid, extras / "nav2")
                 save_map(topo, found.map_features(nodes), images, out, {p.name: p for p in extras.iterdir()})
             finally:
                 shutil.rmtree(extras, ignore_errors=True)

@@ -15,7 +15,7 @@ from astra.geometry import Pose3
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.metric import MetricFragment
 from astra.mapping.occupancy import Occupancy
-from astra.mapping.passage import FreeSpace, PassageConfig, segment
+from astra.mapping.passage import FreeSpace, PassageConfig, driven_places
 from astra.topomap import Edge, EdgeKind, Node, View
 from astra.topomap.types import UNKNOWN
 
@@ -76,11 +76,11 @@ def build_edges(
         metre: how many of the map's units are a metre; 1 unless the scale is unknown.
     """
     config = config or GraphConfig()
-    followed = _consecutive(nodes, keyframes)
+    followed = consecutive(nodes, keyframes)
     spaces = {}
     for number in sorted({node.fragment for node in nodes.values()}):
         mine = {k: node for k, node in nodes.items() if node.fragment == number}
-        driven = _driven(mine, followed, config.max_driven_gap_m * metre, 0.1 * metre)
+        driven = driven_places({k: _place(node) for k, node in mine.items()}, followed, config.max_driven_gap_m * metre, 0.1 * metre)
         spaces[number] = _space(mine, driven, occupancy if number == 0 else None, (points or {}).get(number), config.passage, metre)
     edges: dict[tuple[int, int], Edge] = {}
     for a, b in followed:
@@ -148,16 +148,7 @@ def _space(
     return FreeSpace.of(driven, occupancy, np.zeros((0, 3)) if points is None else points, height, config, metre)
 
 
-def _driven(nodes: Mapping[int, Node], followed: Sequence[tuple[int, int]], max_gap: float, step: float) -> FloatArray:
-    """Where the tour went, (N, 2): the nodes, and the way between those that follow one another."""
-    ways = [np.array([_place(node) for node in nodes.values()]).reshape(-1, 2)]
-    for a, b in followed:
-        if a in nodes and b in nodes and _distance(nodes[a].map_from_base, nodes[b].map_from_base) <= max_gap:
-            ways.append(segment(_place(nodes[a]), _place(nodes[b]), step))
-    return np.concatenate(ways)
-
-
-def _consecutive(nodes: Mapping[int, Node], keyframes: Sequence[Keyframe]) -> list[tuple[int, int]]:
+def consecutive(nodes: Mapping[int, Node], keyframes: Sequence[Keyframe]) -> list[tuple[int, int]]:
     """Nodes that follow one another in a tour and lie in the same fragment; a keyframe that was not registered is skipped over."""
     registered = [k for k in sorted(keyframes, key=lambda k: k.id) if k.id in nodes]
     return [

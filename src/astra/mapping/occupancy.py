@@ -117,13 +117,18 @@ def build_occupancy(
     """
     config = config or OccupancyConfig()
     chosen = [(pose @ mounts[scan.frame], scan) for track, scans, mounts in tracks for pose, scan in _spaced(track, scans, config)]
-    if not chosen:
+    driven = np.concatenate([np.zeros((0, 2)), *(track.poses[:, :2] for track, scans, _ in tracks if len(scans))])
+    return grid_of_scans(chosen, driven, config)
+
+
+def grid_of_scans(scans: Sequence[tuple[Pose2, LaserScan]], driven: FloatArray, config: OccupancyConfig) -> Occupancy | None:
+    """The grid of scans in time order with map_from_sensor each, free at `driven` (N, 2); None without scans."""
+    if not scans:
         return None
-    driven = np.concatenate([track.poses[:, :2] for track, scans, _ in tracks if len(scans)])
-    grid = _empty_grid([_endpoints(pose, scan, config) for pose, scan in chosen], driven, config)
-    for visit in _visits(chosen, config):
+    grid = empty_grid([_endpoints(pose, scan, config) for pose, scan in scans], driven, config)
+    for visit in _visits(scans, config):
         _add_visit(grid, visit)
-    _clear_driven(grid, driven)
+    clear_driven(grid, driven)
     return grid
 
 
@@ -226,16 +231,18 @@ def _endpoints(map_from_sensor: Pose2, scan: LaserScan, config: OccupancyConfig)
     return map_from_sensor.apply(np.stack([ranges * np.cos(angles), ranges * np.sin(angles)], axis=1))
 
 
-def _empty_grid(endpoints: Sequence[FloatArray], driven: FloatArray, config: OccupancyConfig) -> Occupancy:
-    low = np.minimum(np.min([points.min(axis=0) for points in endpoints], axis=0), driven.min(axis=0)) - config.margin_m
-    high = np.maximum(np.max([points.max(axis=0) for points in endpoints], axis=0), driven.max(axis=0)) + config.margin_m
+def empty_grid(seen: Sequence[FloatArray], driven: FloatArray, config: OccupancyConfig) -> Occupancy:
+    """An unknown grid around everything that was seen or driven, each (N, 2)."""
+    places = [points for points in (*seen, driven) if len(points)]
+    low = np.min([points.min(axis=0) for points in places], axis=0) - config.margin_m
+    high = np.max([points.max(axis=0) for points in places], axis=0) + config.margin_m
     origin = np.floor(low / config.resolution_m) * config.resolution_m
     width, height = (int(v) for v in np.ceil((high - origin) / config.resolution_m))
     require(width * height <= config.max_cells, "occupancy grid", f"{width}×{height} cells", f"at most {config.max_cells} cells")
     return Occupancy(np.zeros((height, width), dtype=np.float32), origin, config)
 
 
-def _clear_driven(grid: Occupancy, driven: FloatArray) -> None:
+def clear_driven(grid: Occupancy, driven: FloatArray) -> None:
     """Where the robot's body was, nothing stands."""
     import cv2
 

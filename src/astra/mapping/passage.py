@@ -7,6 +7,7 @@ the way of whatever carried the cameras forbid a passage too.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,6 +128,15 @@ class FreeSpace:
         cells = self.occupancy.cells(places)
         height, width = self.occupancy.log_odds.shape
         return np.clip(cells[..., 0], 0, height - 1), np.clip(cells[..., 1], 0, width - 1)
+
+
+def driven_places(places: Mapping[int, FloatArray], followed: Sequence[tuple[int, int]], max_gap: float, step: float) -> FloatArray:
+    """Where the tour went, (N, 2): its nodes' places, and the ways between nodes that follow one another at most `max_gap` apart."""
+    ways = [np.array(list(places.values())).reshape(-1, 2)]
+    for a, b in followed:
+        if a in places and b in places and float(np.linalg.norm(places[a] - places[b])) <= max_gap:
+            ways.append(segment(places[a], places[b], step))
+    return np.concatenate(ways)
 
 
 def segment(start: FloatArray, end: FloatArray, step: float) -> FloatArray:

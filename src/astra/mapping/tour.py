@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from astra.core.types import CameraFrame, ImuSample, LaserScan, nanoseconds
+from astra.core.types import CameraFrame, Float32Array, ImuSample, IntArray, LaserScan, nanoseconds
 from astra.geometry import BODY_FROM_OPTICAL, CameraRig, Pose3, RigCamera, Trajectory
 
 
@@ -68,6 +68,15 @@ class InertialTour(Tour, Protocol):
 
     def imu(self) -> Sequence[ImuSample]:
         """All readings in time order."""
+        ...
+
+
+@runtime_checkable
+class DepthTour(Tour, Protocol):
+    """A tour whose cameras measure depth."""
+
+    def depths(self, stamps_ns: IntArray, tolerance_s: float) -> Iterator[tuple[int, str, Float32Array]]:
+        """For each stamp (N,) and camera the first depth image (H, W) [m] near it, as index, camera's name and image; none without depth."""
         ...
 
 
@@ -137,6 +146,10 @@ class TourWithOdometry:
     def imu(self) -> Sequence[ImuSample]:
         """The tour's IMU."""
         return self.tour.imu() if isinstance(self.tour, InertialTour) else ()
+
+    def depths(self, stamps_ns: IntArray, tolerance_s: float) -> Iterator[tuple[int, str, Float32Array]]:
+        """The tour's depth images."""
+        return self.tour.depths(stamps_ns, tolerance_s) if isinstance(self.tour, DepthTour) else iter(())
 
     def image_name(self, frame: CameraFrame) -> str:
         """The image's own name, or an empty text."""
