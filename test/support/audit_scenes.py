@@ -8,6 +8,7 @@ import numpy as np
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
 from astra.mapping.audit.evidence import VerifiedPairs
 from astra.mapping.audit.stage import AuditInput
+from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe, KeyView
 from astra.mapping.scale import ScaleConfig
 from astra.mapping.sfm import SfmFragment
@@ -57,6 +58,7 @@ class Scene:
             self.pixels.append(pixels[rows] + noise_px * rng.normal(size=(len(rows), 2)))
         self.keyframes = [Keyframe(k, 0, k * 10**9, None, (KeyView(k, "front", f"{k}.jpg"),)) for k in range(len(truth))]
         self.loop_gap = loop_gap
+        self.looks = rng.integers(0, 120, (len(self.points), 128)).astype(np.uint8)
 
     def pairs(self, look_alikes=()):
         """Verified pairs: neighbours, revisits, and look-alikes (a, b, a_sees_as): what a sees is taken for what keyframe a_sees_as sees in b's place."""
@@ -105,7 +107,14 @@ class Scene:
 
     def input(self, pairs):
         """What the audit is given."""
-        return AuditInput(self.keyframes, [RIG], True, pairs, ScaleConfig())
+        return AuditInput(self.keyframes, [RIG], True, pairs, self.views(), {(0, "front"): MODEL}, ScaleConfig())
+
+    def views(self):
+        """Every point has a look of its own."""
+        ids = np.arange(len(self.truth))
+        offsets = np.cumsum([0, *(len(rows) for rows in self.seen)])
+        keypoints, looks = np.concatenate(self.pixels).astype(np.float32), self.looks[np.concatenate(self.seen)]
+        return ViewSet(ids, offsets, keypoints, looks, np.ones(len(keypoints), np.float32), np.zeros((len(ids), 0), np.float32))
 
 
 def _rays(pixels):

@@ -248,7 +248,7 @@ class _Build:
             for fragment in reversed(fragments):
                 models |= fragment.models
             pairs = read_verified_pairs(verified / "database.db", self.keyframes, self.views, models)
-            given = AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.config.scale)
+            given = AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.views, models, self.config.scale)
             return audit(fragments, given, self.config.audit)
 
     def make_metric(self) -> None:

@@ -156,7 +156,8 @@ def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, t
     """Incremental mapping from the database at `path`; models go to folders under `sparse`.
 
     A model starts from two images whose distance COLMAP takes as its unit, while a rig's extrinsics are in metres. Where odometry is
-    known, the start is chosen here and the rig is written in its unit, so that both agree from the first keyframe on.
+    known, the start is chosen here and the rig is written in its unit, so that both agree from the first keyframe on. A start that leads nowhere
+    is followed by the next best.
 
     Raises:
         MappingError: no two images could be connected.
@@ -165,25 +166,30 @@ def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, t
 
     shutil.rmtree(sparse, ignore_errors=True)
     sparse.mkdir(parents=True)
-    options = _options(source, config)
-    start = initial_pair(path, source) if any(len(rig.cameras) > 1 for rig in source.rigs) else None
-    if start is not None:
-        _scale_rigs(path, 1.0 / start.baseline_m)
+    starts = initial_pairs(path, source) if any(len(rig.cameras) > 1 for rig in source.rigs) else []
+    models: dict[int, Any] = {}
+    unit_m = 1.0
+    for start in starts:
+        _scale_rigs(path, unit_m / start.baseline_m)
+        unit_m = start.baseline_m
+        options = _options(source, config)
         options.init_image_id1, options.init_image_id2 = start.a + 1, start.b + 1
+        options.init_num_trials = 1
         options.mapper.init_min_num_inliers = min(options.mapper.init_min_num_inliers, start.inliers // 2)
         options.mapper.init_min_tri_angle = 3.0
-    models = pycolmap.incremental_mapping(path, path.parent, sparse, options=options, next_image_callback=tick)
-    if start is not None:
-        # COLMAP makes one model from a given start; the rest of the tour gets its own.
-        left = _unregistered(models, source)
-        if not models or len(left) >= config.min_fragment:
-            again = _options(source, config)
-            again.image_names = [view.image for keyframe in left for view in keyframe.views]
-            (sparse / "rest").mkdir()
-            models |= {-1 - k: m for k, m in pycolmap.incremental_mapping(path, path.parent, sparse / "rest", options=again).items()}
-            for folder in sorted((sparse / "rest").iterdir()):
-                folder.rename(sparse / f"rest-{folder.name}")
-            (sparse / "rest").rmdir()
+        models = pycolmap.incremental_mapping(path, path.parent, sparse, options=options, next_image_callback=tick)
+        if models:
+            break
+    # COLMAP makes one model from a given start; the rest of the tour gets its own.
+    left = _unregistered(models, source)
+    if not models or (starts and len(left) >= config.min_fragment):
+        again = _options(source, config)
+        again.image_names = [view.image for keyframe in left for view in keyframe.views]
+        (sparse / "rest").mkdir()
+        models |= {-1 - k: m for k, m in pycolmap.incremental_mapping(path, path.parent, sparse / "rest", options=again).items()}
+        for folder in sorted((sparse / "rest").iterdir()):
+            folder.rename(sparse / f"rest-{folder.name}")
+        (sparse / "rest").rmdir()
     if not models:
         raise MappingError("structure from motion connected no images: too few features, too little overlap, or no sideways motion")
 
@@ -198,27 +204,31 @@ class InitialPair:
     inliers: int
 
 
-def initial_pair(path: Path, source: SfmInput) -> InitialPair | None:
-    """The verified pair with the most matches and parallax that odometry confirms; None without odometry."""
+def initial_pairs(path: Path, source: SfmInput, most: int = 4) -> list[InitialPair]:
+    """Verified pairs with many matches and parallax that odometry confirms, best first; none without odometry.
+
+    Pairs that a plane explains come last: which of the two motions it allows is the true one is not known.
+    """
     import pycolmap
 
     where = {view.id: (keyframe, view.camera) for keyframe in source.keyframes for view in keyframe.views}
-    best, best_score = None, 0.0
+    found: list[tuple[bool, float, InitialPair]] = []
     with pycolmap.Database.open(path) as database:
         for pair_id, geometry in zip(*database.read_two_view_geometries()):
             a, b = (int(i) - 1 for i in pycolmap.pair_id_to_image_pair(pair_id))
             expected = _by_odometry(source, *where[a], *where[b])
             if expected is None or geometry.cam2_from_cam1 is None or abs(where[a][0].id - where[b][0].id) > 5:
                 continue
-            baseline, found = float(np.linalg.norm(expected.translation)), pose_from_rigid(geometry.cam2_from_cam1).translation
-            agreement = float(expected.translation @ found) / max(baseline * float(np.linalg.norm(found)), 1e-9)
+            baseline, motion = float(np.linalg.norm(expected.translation)), pose_from_rigid(geometry.cam2_from_cam1).translation
+            agreement = float(expected.translation @ motion) / max(baseline * float(np.linalg.norm(motion)), 1e-9)
             if not 0.2 <= baseline <= 2.0 or agreement < math.cos(0.25):
                 continue
             sideways = math.hypot(expected.translation[0], expected.translation[1])
-            score = len(geometry.inlier_matches) * min(sideways, 0.8)
-            if score > best_score:
-                best, best_score = InitialPair(a, b, baseline, len(geometry.inlier_matches)), score
-    return best
+            solid = int(geometry.config) == int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
+            inliers = len(geometry.inlier_matches)
+            found.append((solid, inliers * min(sideways, 0.8), InitialPair(a, b, baseline, inliers)))
+    found.sort(key=lambda entry: (-entry[0], -entry[1]))
+    return [pair for _, _, pair in found[:most]]
 
 
 def load_fragments(sparse: Path, source: SfmInput, config: SfmConfig) -> list[SfmFragment]:

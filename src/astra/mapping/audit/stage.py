@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from astra.core.config import require
-from astra.geometry import CameraRig
+from astra.geometry import CameraModel, CameraRig
 from astra.mapping.audit.evidence import Agreement, VerifiedPairs, agreement
 from astra.mapping.audit.findings import Break, Doubt, LoopFinding
 from astra.mapping.audit.joints import JointConfig, measure_joints, weak_joints
 from astra.mapping.audit.loops import LoopConfig, contradicted_loops, holding, is_loop, loop_clusters
 from astra.mapping.audit.odometry import OdometryTrust, against_odometry
+from astra.mapping.audit.revisits import RevisitConfig, denied_revisits, find_revisits
 from astra.mapping.audit.split import parts, subset
+from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.metric import to_metric
 from astra.mapping.scale import ScaleConfig
@@ -33,6 +35,7 @@ class AuditConfig:
     odometry: OdometryTrust = field(default_factory=OdometryTrust)
     joints: JointConfig = field(default_factory=JointConfig)
     loops: LoopConfig = field(default_factory=LoopConfig)
+    revisits: RevisitConfig = field(default_factory=RevisitConfig)
     tolerance_px: float = 1.5  # of a match from its epipolar plane by the map's poses
     min_nodes: int = 5  # of a part that is kept after a cut
     max_reruns: int = 2  # of SfM without the loops that hold a break
@@ -45,18 +48,20 @@ class AuditConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditInput:
-    """What the audit judges by. `mounted`: whether it is known where the cameras sit on the robot."""
+    """What the audit judges by. `mounted`: whether it is known where the cameras sit on the robot; `models`: (tour, camera) → intrinsics."""
 
     keyframes: Sequence[Keyframe]
     rigs: Sequence[CameraRig]
     mounted: bool
     pairs: VerifiedPairs
+    views: ViewSet
+    models: Mapping[tuple[int, str], CameraModel]
     scale: ScaleConfig
 
     @property
     def pixel_rad(self) -> float:
         """The angle of one pixel."""
-        return 1.0 / float(np.median([camera.model.fx for rig in self.rigs for camera in rig.cameras]))
+        return 1.0 / float(np.median([model.fx for model in self.models.values()]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +88,7 @@ class _Checked:
     doubts: list[Doubt] = field(default_factory=list)
     loops: list[LoopFinding] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    false: set[tuple[int, int]] = field(default_factory=set)
     agreeing: int = 0
 
 
@@ -123,6 +129,13 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
     checked.agreeing = sum(cluster.explained(found, pairs.inliers) >= config.loops.min_explained for cluster in clusters)
     if clusters:
         checked.checks.append("loops")
+    revisits = find_revisits(fragment, mine, given.views, given.models, config.revisits)
+    for loop, rows in denied_revisits(revisits, config.revisits):
+        checked.loops.append(loop)
+        checked.doubts.append(Doubt(loop.a, loop.b, f"nodes {loop.a} and {loop.b} are not one place: {loop.reason}"))
+        checked.false |= {(int(revisits.frame_a[k]), int(revisits.frame_b[k])) for k in rows}
+    if len(revisits.found):
+        checked.checks.append("revisits")
     if sum(k.odom_from_base is not None for k in mine) > 2:
         metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale)
         breaks, doubts = against_odometry(metric, mine, given.mounted, config.odometry)
@@ -157,9 +170,14 @@ def _links(whole: _Checked, given: AuditInput, config: AuditConfig) -> dict[tupl
 
 
 def _held(whole: _Checked, given: AuditInput, config: AuditConfig) -> set[tuple[int, int]]:
-    """Views whose match closes a way round over a contradicted break."""
+    """Views whose match closes a way round over a contradicted break, or joins what the images deny to be one place."""
     loops = np.flatnonzero(whole.found.known & is_loop(given.pairs, given.keyframes, config.loops.window))
     rows = holding(given.pairs, loops, whole.breaks)
+    if whole.false:
+        ends = np.array(sorted({tuple(sorted(pair)) for pair in whole.false}))
+        mine = np.stack([given.pairs.frame_a[loops], given.pairs.frame_b[loops]], axis=1)
+        near = np.abs(mine[:, None] - ends[None]).max(axis=2).min(axis=1) <= 2 * config.loops.cluster
+        rows = np.union1d(rows, loops[near])
     return {(int(given.pairs.view_a[e]), int(given.pairs.view_b[e])) for e in rows}
 
 
