@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astra.cli import map_extend, map_merge
+from astra.cli import map_align, map_extend, map_merge
 from astra.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   astra map build walk.mp4 --odometry walk.tum --out maps/lab
   astra map extend maps/office drives/tuesday
   astra map merge maps/monday maps/tuesday --out maps/office
+  astra map align maps/office --to nav2/office.yaml
   astra map inspect maps/office --json
   astra map view maps/office --out office.html
   astra map export maps/office --out exported/
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     build.set_defaults(run=run_build)
     map_extend.configure(actions.add_parser("extend", help="a new tour into an old map"))
     map_merge.configure(actions.add_parser("merge", help="two maps of one building, or two sessions, as one"))
+    map_align.configure(actions.add_parser("align", help="into the frame of your own Nav2 map"))
     inspect = actions.add_parser(
         "inspect", help="counts, scale, fragments, warnings", epilog="example:\n  astra map inspect maps/office --json", formatter_class=raw
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from astra.geometry import CameraModel, Pose3
+from astra.geometry import CameraModel, Pose3, Similarity
 
 
 def colmap_camera(model: CameraModel, camera_id: int, calibrated: bool) -> Any:
@@ -53,3 +54,13 @@ def rigid_from_pose(a_from_b: Pose3) -> Any:
 def pose_from_rigid(rigid: Any) -> Pose3:
     """From a COLMAP rigid transform."""
     return Pose3(np.asarray(rigid.rotation.matrix()), np.asarray(rigid.translation).copy())
+
+
+def move_model(source: Path, motion: Similarity, target: Path) -> None:
+    """Write COLMAP's model in folder `source` to `target`, carried along by `motion`."""
+    import pycolmap
+
+    model = pycolmap.Reconstruction(str(source))
+    model.transform(pycolmap.Sim3d(motion.scale, pycolmap.Rotation3d(motion.rotation), motion.translation))
+    target.mkdir(parents=True)
+    model.write_binary(str(target))

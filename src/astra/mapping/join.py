@@ -17,8 +17,7 @@ from astra.core.config import require
 from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.geometry import Pose3, Similarity
 from astra.mapping.hypotheses import Hypothesis
-
-UNKNOWN_UNIT = 0.3  # what counts as a metre where the scale is unknown: the unit then is half the median distance of what is seen
+from astra.mapping.scale import UNKNOWN_UNIT
 
 
 @dataclass(frozen=True, slots=True)

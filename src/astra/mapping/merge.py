@@ -20,17 +20,20 @@ from astra.geometry import CameraModel
 from astra.mapping.arrange import Key, Placed, arrange, bent
 from astra.mapping.bend import BendConfig
 from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
+from astra.mapping.colmap import move_model
 from astra.mapping.contents import MapContents, load_contents
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.graph import GraphConfig, build_edges
+from astra.mapping.keyframes import Keyframe
 from astra.mapping.landmarks import LandmarkConfig, ViewEvidence
 from astra.mapping.merged_features import merge_features, unique_points, view_rows
 from astra.mapping.merged_grid import merge_grids
 from astra.mapping.merged_landmarks import merge_landmarks
 from astra.mapping.occupancy import Occupancy, write_nav2_map
 from astra.mapping.progress import Progress, Quiet, StageClock
+from astra.mapping.scale import UNKNOWN_UNIT
 from astra.mapping.trial import Trial, TrialConfig, frames_of, grid_of, try_joins
-from astra.topomap import Edge, Landmark, MapInfo, Node, TopoMap, View
+from astra.topomap import Edge, EdgeKind, Landmark, MapInfo, Node, TopoMap, View
 from astra.topomap.audit import FragmentAudit, MapAudit, Verdict
 from astra.topomap.features import MapFeatures
 from astra.topomap.io import save_map
@@ -202,23 +205,52 @@ class _Merging:
                 scale = length / edge.length_m if edge.length_m > 1e-9 else 1.0
                 out[a, b] = dataclasses.replace(edge, a=a, b=b, length_m=length, width_m=edge.width_m if contents.is_metric else edge.width_m * scale)
         first_of_b = self.node_offset(1)
-        for edge in build_edges(nodes, (), _seen_points(nodes, features), grid, self.config.graph):
+        metre = 1.0 if self.a.is_metric or self.lends_metres else UNKNOWN_UNIT
+        views = {n: {v.id for node in nodes.values() if node.fragment == n for v in node.views} for n in {node.fragment for node in nodes.values()}}
+        points = {number: unique_points(features, mine) for number, mine in views.items()}
+        for edge in build_edges(nodes, self.keyframes(), _seen_points(nodes, features), grid, self.config.graph, points, metre):
             if edge.a < first_of_b <= edge.b:
                 out[edge.a, edge.b] = edge
         return tuple(out[key] for key in sorted(out))
 
+    def keyframes(self) -> list[Keyframe]:
+        """The nodes as keyframes: a tour is what driven edges string together."""
+        out, tour = [], -1
+        for which, contents in enumerate(self.maps):
+            driven = {(e.a, e.b) for e in contents.topo.edges if e.kind is EdgeKind.DRIVEN}
+            before = None
+            for k in sorted(contents.topo.nodes):
+                tour += before is None or ((before, k) not in driven and (k, before) not in driven)
+                out.append(Keyframe(k + self.node_offset(which), tour, contents.topo.nodes[k].stamp_ns, None, ()))
+                before = k
+        return out
+
+    @property
+    def lends_metres(self) -> bool:
+        """Whether B's metres become A's, which had none."""
+        return self.is_joined and not self.a.is_metric and self.b.is_metric
+
     def info(self, name: str) -> MapInfo:
         one, two = self.a.topo.info, self.b.topo.info
-        lends_metres = self.is_joined and not self.a.is_metric and self.b.is_metric
-        scale = two if lends_metres else one
+        scale = two if self.lends_metres else one
         sessions = one.build.get("sessions")
         earlier = list(sessions) if isinstance(sessions, list) else []
         session = {"name": two.name, "nodes": len(self.b.topo.nodes), "trials": [t.record() for t in self.trials], "build": dict(two.build)}
         build: dict[str, object] = {**one.build, "sessions": [*earlier, session]}
-        return MapInfo(name, scale.scale_source, scale.scale_sigma, tuple(self._warnings(lends_metres)), build, self._audit())
+        return MapInfo(
+            name,
+            scale.scale_source,
+            scale.scale_sigma,
+            tuple(self._warnings()),
+            build,
+            self._audit(),
+            scale_witnesses=scale.scale_witnesses,
+            up_source=one.up_source,
+            up_sigma_rad=one.up_sigma_rad,
+        )
 
-    def _warnings(self, lends_metres: bool) -> list[str]:
-        sides = ((self.a, lends_metres), (self.b, self.is_joined and self.a.is_metric))
+    def _warnings(self) -> list[str]:
+        sides = ((self.a, self.lends_metres), (self.b, self.is_joined and self.a.is_metric))
         texts = [text for contents, known in sides for text in contents.topo.info.warnings if not (known and text.startswith("the scale is unknown"))]
         if not self.is_joined:
             best = next(t for t in self.trials if (t.fragment_a, t.fragment_b) == (min(self.a.fragments), min(self.b.fragments)))
@@ -285,8 +317,6 @@ def _write(merging: _Merging, topo: TopoMap, features: MapFeatures, grid: Occupa
 
 def _write_models(merging: _Merging, folder: Path) -> None:
     """COLMAP's models of both maps, each in the merged frame; they are rigid, the bend is not in them."""
-    import pycolmap
-
     number = 0
     for which, contents in enumerate(merging.maps):
         for source in sorted((contents.path / "sfm").glob("*"), key=lambda p: (len(p.name), p.name)):
@@ -297,8 +327,4 @@ def _write_models(merging: _Merging, folder: Path) -> None:
             if spot is None or (which == 0 and np.allclose(spot.new_from_old.apply(np.eye(3)), np.eye(3))):
                 shutil.copytree(source, target)
                 continue
-            motion = spot.new_from_old
-            model = pycolmap.Reconstruction(str(source))
-            model.transform(pycolmap.Sim3d(motion.scale, pycolmap.Rotation3d(motion.rotation), motion.translation))
-            target.mkdir(parents=True)
-            model.write_binary(str(target))
+            move_model(source, spot.new_from_old, target)
