@@ -15,8 +15,10 @@ from astra.core.errors import BadInputError, MappingError
 from astra.core.types import CameraFrame, LaserScan
 from astra.geometry import Pose2, Pose3, Trajectory
 from astra.mapping.build import MappingConfig, build_map, forget_old_workspaces
+from astra.mapping.clues import MeasuredDistance, MetricClues
 from astra.mapping.colmap import colmap_camera, model_from_colmap
 from astra.mapping.keyframes import KeyframeConfig
+from astra.mapping.nav2_map import load_nav2_map
 from astra.topomap import EdgeKind
 from astra.topomap.io import damaged_files, load_features, load_map
 
@@ -182,6 +184,37 @@ def test_a_second_build_resumes_and_is_the_same(built, tour, tmp_path):
     for k, node in a.nodes.items():
         np.testing.assert_allclose(b.nodes[k].map_from_base.matrix(), node.map_from_base.matrix(), atol=1e-6)
     assert b.landmarks == {}
+
+
+def test_what_a_person_measured_joins_in(built, tour, tmp_path):
+    """Odometry is 0.4 % long; a distance measured with a tape agrees within its sigma, one read off wrongly is told."""
+    a, b = tour.poses[0], tour.poses[8]
+    ends = [Pose3.from_pose2(p) @ box.RIG.cameras[0].base_from_cam for p in (a, b)]
+    metres = float(np.linalg.norm(ends[0].translation - ends[1].translation))
+    first, last = (next(n.id for n in load_map(built[0]).nodes.values() if n.stamp_ns == tour.stamps[k]) for k in (0, 8))
+    told = MetricClues(distances=(MeasuredDistance(str(first), str(last), metres),))
+    info = build_map([tour], tmp_path / "measured", MappingConfig(), None, Thumbnail(), clues=told)
+    used = {w.source for w in info.scale_witnesses if w.used}
+    assert {"distance", "odometry"} <= used and info.warnings == ()
+    assert [w.source for w in load_map(tmp_path / "measured").info.scale_witnesses] == [w.source for w in info.scale_witnesses]
+    wrong = MetricClues(distances=(MeasuredDistance(str(first), str(last), 1.3 * metres),))
+    info = build_map([tour], tmp_path / "wrong", MappingConfig(), None, Thumbnail(), clues=wrong)
+    assert info.scale_source == "distance" and any("odometry says -2" in text for text in info.warnings)
+    with pytest.raises(BadInputError, match="no keyframe is called attic"):
+        build_map([tour], tmp_path / "nowhere", MappingConfig(), None, Thumbnail(), clues=MetricClues(distances=(MeasuredDistance("attic", "3", 1.0),)))
+
+
+def test_without_a_lidar_the_grid_comes_from_points_and_the_drive(built, tour, tmp_path):
+    blind = BoxTour(tour.world, tour.poses)
+    blind.scans = list
+    build_map([blind], tmp_path / "blind", MappingConfig(), None, Thumbnail())
+    grid, full = (load_nav2_map(folder / "nav2" / "map.yaml").occupancy() for folder in (tmp_path / "blind", built[0]))
+    inner = np.argwhere(grid.occupied) * 0.05 + grid.origin[::-1]  # y, x
+    walls = np.argwhere(full.occupied) * 0.05 + full.origin[::-1]
+    gap = np.linalg.norm(inner[:, None] - walls[None], axis=2).min(axis=1)
+    assert len(inner) > 60 and np.mean(gap < 0.2) > 0.9  # obstacles stand where the lidar has them
+    cells = grid.cells(np.array([node.map_from_base.translation[:2] for node in load_map(tmp_path / "blind").nodes.values()]))
+    assert grid.free[cells[:, 0], cells[:, 1]].all() and grid.free.sum() > 500
 
 
 def test_the_command_line_speaks_about_it(built, tmp_path, capsys):
