@@ -18,7 +18,7 @@ from astra.core.config import from_mapping
 from astra.core.errors import AstraError, BadInputError
 from astra.local_model.config import Encoder3dConfig
 from astra.local_model.encoder4d import Forecaster
-from astra.local_model.lifting import STRIDE
+from astra.local_model.lifting import RAY_CHANNELS, STRIDE
 from astra.local_model.runtime import DESCRIPTION_FILE, FORECAST_FILE, FORMAT_VERSION, LOOK_FILE, SETTLE_FILE
 from astra.training.pretrain_3d import EyesModel
 
@@ -100,7 +100,7 @@ def export(weights: Path, out: Path, forecaster: Forecaster | None = None, size:
     c, (width, height) = eyes.encoder.config, size
     generator = torch.Generator().manual_seed(0)
     h, w = height // STRIDE, width // STRIDE
-    images, rays = torch.rand(4, 3, height, width, generator=generator), torch.randn(4, 6, h, w, generator=generator)
+    images, rays = torch.rand(4, 3, height, width, generator=generator), torch.randn(4, RAY_CHANNELS, h, w, generator=generator)
     coarse, fine = (torch.rand(1, c.lifted + 2, g.count, generator=generator) for g in (c.grid, c.near))
     views = {0: "cameras"}
     differences = {

@@ -100,10 +100,11 @@ def stage_losses(model: EyesModel, batch: SurroundBatch, labelled: Tensor, confi
     """Depth, rendering, colour and occupancy losses of one batch; `labelled` (B,) says whose occupancy may be used."""
     logits, occupancy = model(batch)
     wide, near = (_map_loss(*pair, labelled, config.occupied_gain) for pair in map_targets(occupancy, batch, config.encoder))
-    rendered = _render_losses(model, occupancy, batch, config, rng)
+    error, shade = render_losses(occupancy.sdf, occupancy.colour, model.head.fields.beta, batch, config.encoder, rng, config.rays, config.render_steps)
     return {
         "depth": config.depth_weight * depth_loss(logits, batch.depth, batch.works, config.encoder.bins),
-        **rendered,
+        "render": config.render_weight * error,
+        "colour": config.colour_weight * shade,
         "wide": config.occupancy_weight * wide,
         "near": config.occupancy_weight * near,
     }
@@ -133,25 +134,30 @@ def depth_loss(logits: Tensor, depth: Tensor, works: Tensor, bins: DepthBins) ->
     return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def _render_losses(model: EyesModel, occupancy: Occupancy, batch: SurroundBatch, config: Pretrain3dConfig, rng: np.random.Generator) -> dict[str, Tensor]:
-    """L1 on rendered depth and colour of random pixels of working cameras; surfaces outside the grid must leave the ray transparent."""
+def render_losses(
+    sdf: Tensor, colour: Tensor, beta: Tensor, batch: SurroundBatch, config: Encoder3dConfig, rng: np.random.Generator, count: int, steps: int
+) -> tuple[Tensor, Tensor]:
+    """L1 on rendered depth (a share of the farthest) and colour of `count` random pixels of working cameras.
+
+    Surfaces outside the grid must leave the ray transparent.
+    """
     b, v, h, w = batch.depth.shape
-    camera, row, column = (torch.from_numpy(rng.integers(0, n, (b, config.rays))) for n in (v, h, w))
+    camera, row, column = (torch.from_numpy(rng.integers(0, n, (b, count))) for n in (v, h, w))
     at = torch.arange(b)[:, None]
     directions = batch.directions[at, camera, :, row, column]
     rays = RayBatch(batch.origins[at, camera], directions)
-    depth, colour = batch.depth[at, camera, row, column], batch.images[at, camera, :, row, column]
-    far = config.encoder.bins.far_m
-    edges = torch.from_numpy(np.geomspace(0.2, far, config.render_steps + 1)).to(depth)
-    out = render_rays(occupancy.sdf, occupancy.colour, model.head.fields.beta, rays, edges, config.encoder.grid)
+    depth, seen = batch.depth[at, camera, row, column], batch.images[at, camera, :, row, column]
+    far, grid = config.bins.far_m, config.grid
+    edges = torch.from_numpy(np.geomspace(0.2, far, steps + 1)).to(depth)
+    out = render_rays(sdf, colour, beta, rays, edges, grid)
     points = rays.origins + directions * depth.unsqueeze(-1)
-    half, top = config.encoder.grid.size_m / 2, config.encoder.grid.z_min_m + config.encoder.grid.levels * config.encoder.grid.level_m
+    half, top = grid.size_m / 2, grid.z_min_m + grid.levels * grid.level_m
     inside = (points[..., :2].abs().amax(-1) < half) & (points[..., 2] < top) & (depth > 0)
     works = batch.works[at, camera] * (depth > 0)
     error = (out.depth - torch.where(inside, depth, torch.full_like(depth, far))).abs() / far
-    shade = (out.colour - colour).abs().mean(-1) * inside
+    shade = (out.colour - seen).abs().mean(-1) * inside
     total = works.sum().clamp(min=1.0)
-    return {"render": config.render_weight * (error * works).sum() / total, "colour": config.colour_weight * (shade * works).sum() / total}
+    return (error * works).sum() / total, (shade * works).sum() / total
 
 
 def _map_loss(logits: Tensor, occupied: Tensor, counted: Tensor, labelled: Tensor, gain: float) -> Tensor:
@@ -168,11 +174,11 @@ def scores(model: EyesModel, batches: Sequence[SurroundBatch], config: Pretrain3
     for batch in batches:
         logits, occupancy = model(batch)
         (wide, target, counted), (near, near_target, near_counted) = map_targets(occupancy, batch, config.encoder)
-        close = _within(wide.shape[-1], config.encoder.grid.resolution_m, 4.0) * counted
+        close = within(wide.shape[-1], config.encoder.grid.resolution_m, 4.0) * counted
         said = (wide > 0).float()
         for name, value in (("tp", said * target), ("fp", said * (1 - target)), ("fn", (1 - said) * target), ("tn", (1 - said) * (1 - target))):
             hits[f"wide_{name}"] += float((value * close).sum())
-        close = _within(near.shape[-1], config.encoder.near.resolution_m, 2.0) * near_counted
+        close = within(near.shape[-1], config.encoder.near.resolution_m, 2.0) * near_counted
         said, target = (near > 0).float() * close, near_target * close
         grown_said, grown_target = (torch.nn.functional.max_pool2d(x[:, None], 3, 1, 1)[:, 0] for x in (said, near_target))
         hits["near_tp"] += float((said * grown_target).sum())
@@ -193,6 +199,7 @@ def scores(model: EyesModel, batches: Sequence[SurroundBatch], config: Pretrain3
     }  # fmt: skip
 
 
-def _within(cells: int, resolution_m: float, radius_m: float) -> Tensor:
+def within(cells: int, resolution_m: float, radius_m: float) -> Tensor:
+    """(cells, cells), 1 within a radius of the middle of a square map."""
     along = (torch.arange(cells) + 0.5) * resolution_m - cells * resolution_m / 2.0
     return (along[:, None].square() + along[None].square() <= radius_m**2).float()

@@ -11,6 +11,7 @@ from astra.local_model.config import Encoder3dConfig
 from astra.local_model.encoder3d.splat import evidence, splat, spread
 from astra.local_model.encoder3d.vit import STEM, ViT
 
+FLOOR_TRUST = 2.0  # to begin with, in logits
 MEAN, STD = (0.45, 0.43, 0.40), (0.25, 0.25, 0.25)
 
 
@@ -36,10 +37,11 @@ class Encoder3d(nn.Module):
         super().__init__()
         self.config = c = config or Encoder3dConfig()
         self.vit = ViT(c.width, c.depth, c.heads)
-        self.head = nn.Conv2d(STEM[-1], c.bins.count + c.lifted, 1)
+        self.head = nn.Conv2d(STEM[-1], c.bins.count + 1 + c.lifted, 1)
         folded = (c.lifted + 2) * c.grid.levels
         self.neck = nn.Sequential(*_conv(folded, c.neck, 1), *_conv(c.neck, c.neck, 3), nn.Conv2d(c.neck, c.channels * c.grid.levels, 3, padding=1))
         self.near_neck = nn.Sequential(*_conv(c.lifted + 2 + c.neck, c.near_channels, 3), *_conv(c.near_channels, c.near_channels, 3))
+        self.register_buffer("middles", torch.arange(c.bins.count).view(1, 1, -1, 1, 1) + 0.5, persistent=False)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
@@ -48,7 +50,7 @@ class Encoder3d(nn.Module):
 
         Args:
             images: (B, V, 3, H, W) float32, 0..1.
-            rays: (B, V, 6, h, w) float32 of the plan.
+            rays: (B, V, RAY_CHANNELS, h, w) float32 of the plan.
             voxel, near_voxel: (B, V, D·PARTS, h, w) int64 of the plans on `grid` and on `near`.
             works: (B, V) float32, 1 for cameras that work, 0 for those that are missing, black or frozen.
         """
@@ -56,11 +58,16 @@ class Encoder3d(nn.Module):
         return self.lift(features, depth_logits, voxel, near_voxel, works)
 
     def look(self, images: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
-        """Per pixel: features to lift (B, V, C, h, w) and depth logits (B, V, D, h, w)."""
+        """Per pixel: features to lift (B, V, C, h, w) and depth logits (B, V, D, h, w).
+
+        How deep the floor would be is known from geometry; the network says how much it believes that a pixel shows the floor.
+        """
         b, v = images.shape[:2]
         normal = (images.flatten(0, 1) - self.mean) / self.std
         out = self.head(self.vit(normal, rays.flatten(0, 1))).unflatten(0, (b, v))
-        return out[:, :, self.config.bins.count :], out[:, :, : self.config.bins.count]
+        count = self.config.bins.count
+        floor = torch.relu(1.0 - (rays[:, :, -1:] * count - self.middles).abs())
+        return out[:, :, count + 1 :], out[:, :, :count] + (FLOOR_TRUST + out[:, :, count : count + 1]) * floor
 
     def lift(self, features: Tensor, depth_logits: Tensor, voxel: Tensor, near_voxel: Tensor, works: Tensor) -> Encoding:
         """Splat both grids, and settle what landed."""

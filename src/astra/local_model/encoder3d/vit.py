@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from astra.local_model.lifting import RAY_CHANNELS
+
 STEM = (24, 40, 64)  # channels at strides 2, 4, 8
 
 
@@ -52,14 +54,14 @@ class ViT(nn.Module):
         super().__init__()
         self.stem = Stem()
         self.patch = nn.Conv2d(STEM[-1], width, 2, stride=2)
-        self.rays = nn.Sequential(nn.Conv2d(6, width, 2, stride=2), nn.GELU(approximate="tanh"), nn.Conv2d(width, width, 1))
+        self.rays = nn.Sequential(nn.Conv2d(RAY_CHANNELS, width, 2, stride=2), nn.GELU(approximate="tanh"), nn.Conv2d(width, width, 1))
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.up = nn.ConvTranspose2d(width, STEM[-1], 2, stride=2)
         self.fuse = nn.Sequential(nn.Conv2d(STEM[-1], STEM[-1], 3, padding=1, bias=False), nn.BatchNorm2d(STEM[-1]), nn.ReLU(inplace=True))
 
     def forward(self, images: Tensor, rays: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised and (N, 6, H/8, W/8) → (N, 64, H/8, W/8)."""
+        """(N, 3, H, W) normalised and (N, RAY_CHANNELS, H/8, W/8) → (N, 64, H/8, W/8)."""
         fine = self.stem(images)
         grid = self.patch(fine) + self.rays(rays)
         n, c, h, w = grid.shape

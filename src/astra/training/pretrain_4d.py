@@ -1,0 +1,261 @@
+"""Stage 2: the forecaster learns where volumes go; the eyes are frozen, and each frame is encoded once and kept (paper 3.2.1, equation 9)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from astra.core.config import require
+from astra.core.errors import BadInputError
+from astra.core.types import AnyArray, nanoseconds
+from astra.datasets.local_truth import MOVER, OUTSIDE, STATIC
+from astra.datasets.samples import SampleSet, require_training
+from astra.geometry import Pose2
+from astra.local_model.config import ForecasterConfig
+from astra.local_model.encoder4d import Forecaster, warp_volume
+from astra.local_model.occupancy import cells_between
+from astra.training.export import load_eyes
+from astra.training.loop import LoopConfig, train
+from astra.training.pretrain_3d import WINDOW_M, WINDOW_RESOLUTION_M, EyesModel, render_losses, within
+from astra.training.surround import SurroundBatch, SurroundSamples
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrain4dConfig:
+    """What is learned from what; `eyes`: the weights of pretrain_3d."""
+
+    samples: str = ""
+    validation: str = ""
+    out: str = ""
+    eyes: str = ""
+    voxel_weight: float = 1.0
+    render_weight: float = 0.5
+    occupancy_weight: float = 1.0
+    occupied_gain: float = 2.0  # of occupied cells over free ones
+    moving_gain: float = 8.0  # of cells where somebody is, or was
+    steps_ahead: int = 4  # of the packed occupancy
+    rays: int = 96
+    render_steps: int = 48
+    crowded: float = 0.7  # share of the samples drawn that have somebody in view
+    evaluation_samples: int = 200
+    forecaster: ForecasterConfig = field(default_factory=ForecasterConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        require(1 <= self.steps_ahead <= 6, "steps_ahead", self.steps_ahead, "between 1 and 6")
+        require(self.moving_gain >= 1.0, "moving_gain", self.moving_gain, "at least 1")
+        require(0.0 <= self.crowded <= 1.0, "crowded", self.crowded, "in [0, 1]")
+
+
+class Sequences:
+    """Moments with a past and a future, over volumes that the frozen eyes gave once.
+
+    Args:
+        samples: two a second or more, in rides.
+        eyes: frozen.
+        cache: where volumes are kept, by drive and by the eyes' weights.
+        past: volumes of the past, the current one included.
+        ahead: steps of the future.
+    """
+
+    def __init__(self, samples: SampleSet, eyes: EyesModel, cache: Path, past: int, ahead: int) -> None:
+        self.samples, self._eyes, self._past, self._ahead = samples, eyes, past, ahead
+        self.frames = SurroundSamples(samples, eyes.encoder.config, None)
+        self._cache = cache / _fingerprint(eyes)
+        self.step_ns = nanoseconds(samples.occupancy_step_s)
+        self._stamps = np.array([samples[i].stamp_ns for i in range(len(samples))])
+        self._drives = np.array([samples.locate(i)[0] for i in range(len(samples))])
+        self.valid: AnyArray = np.flatnonzero([self._at(i, ahead) is not None and self._at(i, -1) is not None for i in range(len(samples))])
+        if not len(self.valid):
+            raise BadInputError(f"{samples.path} has no moment with {ahead} steps of {samples.occupancy_step_s} s after it")
+        self.crowded: AnyArray = np.array([i for i in self.valid if self._is_crowded(int(i))])
+        self._volumes: dict[int, AnyArray] = {}
+
+    def volume(self, index: int) -> Tensor:
+        """(C, Z, Y, X) of a sample."""
+        number, tick = self.samples.locate(index)
+        if number not in self._volumes:
+            self._volumes[number] = self._encoded(number, index - tick)
+        return torch.from_numpy(self._volumes[number][tick].astype(np.float32))
+
+    def past(self, index: int) -> tuple[Tensor, Tensor]:
+        """Aligned volumes (P, C, Z, Y, X), newest first, and (P,) whether each was there."""
+        here = self.volume(index)
+        volumes, known = [here], [1.0]
+        for step in range(1, self._past):
+            then = self._at(index, -step)
+            volumes.append(here if then is None else self.aligned(then, index)[0])
+            known.append(float(then is not None))
+        return torch.stack(volumes), torch.tensor(known)
+
+    def aligned(self, other: int, index: int) -> tuple[Tensor, Tensor]:
+        """Another sample's volume in this one's frame, and (Y, X) where it reaches."""
+        motion = torch.tensor([relative(self.samples[other].pose, self.samples[index].pose)], dtype=torch.float32)
+        volume = self.volume(other)
+        marked = torch.cat([volume, torch.ones_like(volume[:1])])[None]
+        out = warp_volume(marked, motion, self._eyes.encoder.config.grid)[0]
+        return out[:-1], (out[-1, 0] > 0.99).float()
+
+    def ahead(self, index: int, step: int) -> int:
+        """The sample `step` steps later."""
+        found = self._at(index, step)
+        assert found is not None
+        return found
+
+    def _at(self, index: int, step: int) -> int | None:
+        """The sample so many steps away in the same ride."""
+        wanted = self._stamps[index] + step * self.step_ns
+        low, high = max(0, index - 40), index + 41
+        near = low + int(np.abs(self._stamps[low:high] - wanted).argmin())
+        return near if self._drives[near] == self._drives[index] and abs(int(self._stamps[near] - wanted)) <= self.step_ns // 5 else None
+
+    def _is_crowded(self, index: int) -> bool:
+        sample = self.samples[index]
+        assert sample.occupancy is not None and sample.visible is not None
+        return bool(((sample.occupancy[: self._ahead + 1] == MOVER) & (sample.visible > 0)).any())
+
+    def _encoded(self, number: int, first: int) -> AnyArray:
+        name = self.samples[first].shard.folder.name
+        path = self._cache / f"{name}.npy"
+        if not path.is_file():
+            count = int((self._drives == number).sum())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = []
+            with torch.no_grad():
+                for k in range(0, count, 4):
+                    batch = self.frames.batch(np.arange(first + k, first + min(k + 4, count)))
+                    rows.append(self._eyes.encoder(batch.images, batch.rays, batch.voxel, batch.near_voxel, batch.works).voxels.half().numpy())
+            draft = path.with_suffix(".draft.npy")
+            np.save(draft, np.concatenate(rows))
+            draft.replace(path)
+            logger.info("encoded %s: %d volumes", name, count)
+        return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def run(config: Pretrain4dConfig) -> Path:
+    """Train the forecaster; returns its weights' file.
+
+    Raises:
+        BadInputError: no samples, samples of test worlds, or no eyes.
+    """
+    torch.set_num_threads(config.loop.threads)
+    eyes, recipe_3d = load_eyes(Path(config.eyes))
+    eyes.requires_grad_(False)
+    config = replace(config, forecaster=replace(config.forecaster, channels=eyes.encoder.config.channels))
+    samples = SampleSet(Path(config.samples))
+    for split in samples.splits:
+        require_training(split, config.samples)
+    cache, past = Path(config.out) / "volumes", config.forecaster.past
+    data = Sequences(samples, eyes, cache, past, config.steps_ahead)
+    model = Forecaster(eyes.encoder.config.grid.levels, config.forecaster)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([config.loop.seed, step])
+        indices = [int(rng.choice(data.crowded if len(data.crowded) and rng.random() < config.crowded else data.valid)) for _ in range(config.loop.batch)]
+        return stage_losses(model, eyes, data, indices, rng, config)
+
+    evaluate = None
+    if config.validation:
+        held = Sequences(SampleSet(Path(config.validation), splits=("validate",)), eyes, cache, past, config.steps_ahead)
+        chosen = held.crowded[np.linspace(0, len(held.crowded) - 1, min(config.evaluation_samples, len(held.crowded))).astype(int)]
+
+        def evaluate() -> dict[str, float]:
+            return scores(model, eyes, held, chosen, config)
+
+    settings = {k: v for k, v in asdict(config).items() if k not in ("loop", "samples", "validation", "out", "eyes")}
+    recipe = {"stage": "pretrain_4d", "config": settings, "eyes": {"fingerprint": _fingerprint(eyes), **recipe_3d["config"]["encoder"]}}
+    return train(model, losses, config.loop, Path(config.out), recipe, evaluate)
+
+
+def stage_losses(
+    model: Forecaster, eyes: EyesModel, data: Sequences, indices: list[int], rng: np.random.Generator, config: Pretrain4dConfig
+) -> dict[str, Tensor]:
+    """Equation 9 for one random step ahead of each sample, and the occupancy that will be.
+
+    Volumes are compared where the later one reaches; rendered depth with what the cameras measure then; maps with the truth where a camera looks now.
+    """
+    steps = [int(rng.integers(1, config.steps_ahead + 1)) for _ in indices]
+    volumes, known = (torch.stack(parts) for parts in zip(*(data.past(i) for i in indices)))
+    step_s = data.samples.occupancy_step_s
+    future = model(volumes, known, torch.tensor([[s * step_s] for s in steps], dtype=torch.float32))[:, 0]
+    later = [data.ahead(i, s) for i, s in zip(indices, steps)]
+    targets, reach = (torch.stack(parts) for parts in zip(*(data.aligned(j, i) for i, j in zip(indices, later))))
+    voxel = ((future - targets).abs().mean((1, 2)) * reach).sum() / reach.sum().clamp(min=1.0)
+    sdf, colour = eyes.head.fields(future)
+    frames = carried(data.frames.batch(np.array(later)), [relative(data.samples[i].pose, data.samples[j].pose) for i, j in zip(indices, later)])
+    depth, _ = render_losses(sdf, colour, eyes.head.fields.beta, frames, eyes.encoder.config, rng, config.rays, config.render_steps)
+    occupied, weight = (torch.stack(parts) for parts in zip(*(_truth(data, i, s, eyes, config) for i, s in zip(indices, steps))))
+    bits = torch.nn.functional.binary_cross_entropy_with_logits(eyes.head.wide_map(future), occupied, reduction="none")
+    maps = (bits * weight).sum() / weight.sum().clamp(min=1.0)
+    return {"voxel": config.voxel_weight * voxel, "render": config.render_weight * depth, "occupancy": config.occupancy_weight * maps}
+
+
+def carried(batch: SurroundBatch, motions: list[tuple[float, float, float]]) -> SurroundBatch:
+    """The batch's rays in an earlier frame; motions are x, y, yaw of each sample's base_link in it."""
+    x, y, yaw = torch.tensor(motions, dtype=torch.float32).unbind(1)
+    cos, sin, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
+    turn = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1), torch.stack([zero, zero, one], 1)], 1)
+    origins = batch.origins @ turn.transpose(1, 2) + torch.stack([x, y, zero], 1)[:, None]
+    return replace(batch, origins=origins, directions=torch.einsum("bij,bvjhw->bvihw", turn, batch.directions))
+
+
+def relative(of: AnyArray, other: AnyArray) -> tuple[float, float, float]:
+    """x, y, yaw of a pose (3,) `other` in the frame of the pose `of`."""
+    motion = Pose2(*(float(v) for v in of)).inverse() @ Pose2(*(float(v) for v in other))
+    return motion.x, motion.y, motion.yaw
+
+
+def _maps(data: Sequences, index: int, step: int, eyes: EyesModel) -> tuple[Tensor, Tensor, Tensor]:
+    """(Y, X) each, at the wide map's resolution: occupied at a step, looked at now, somebody there now or then."""
+    sample, grid = data.samples[index], eyes.encoder.config.grid
+    assert sample.occupancy is not None and sample.visible is not None
+    now, then = np.asarray(sample.occupancy[0]), np.asarray(sample.occupancy[step])
+    counted = (np.asarray(sample.visible) > 0) & (then != OUTSIDE)
+    layers = np.stack([((then == STATIC) | (then == MOVER)) & counted, counted, ((now == MOVER) | (then == MOVER)) & counted]).astype(np.float32)
+    occupied, looked, moving = cells_between(torch.from_numpy(layers), WINDOW_M, WINDOW_RESOLUTION_M, grid.size_m, grid.resolution_m)
+    return occupied, looked, moving
+
+
+def _truth(data: Sequences, index: int, step: int, eyes: EyesModel, config: Pretrain4dConfig) -> tuple[Tensor, Tensor]:
+    occupied, looked, moving = _maps(data, index, step, eyes)
+    return occupied, looked * (1.0 + (config.occupied_gain - 1.0) * occupied + (config.moving_gain - 1.0) * moving)
+
+
+def scores(model: Forecaster, eyes: EyesModel, data: Sequences, indices: AnyArray, config: Pretrain4dConfig) -> dict[str, float]:
+    """IoU of occupied cells within 4 m, of all and of moving ones, at each step: forecast, and `copy`, for which nothing moves."""
+    grid, step_s = eyes.encoder.config.grid, data.samples.occupancy_step_s
+    close = within(grid.cells, grid.resolution_m, 4.0)
+    steps = range(1, config.steps_ahead + 1)
+    moments = torch.tensor([[s * step_s for s in steps]], dtype=torch.float32)
+    counts: dict[str, list[float]] = {}
+    with torch.no_grad():
+        for index in (int(i) for i in indices):
+            volumes, known = data.past(index)
+            future = eyes.head.wide_map(model(volumes[None], known[None], moments)[0])
+            copy = eyes.head.wide_map(volumes[:1])[0]
+            for s in steps:
+                occupied, looked, moving = _maps(data, index, s, eyes)
+                for name, logits in (("", future[s - 1]), ("copy_", copy)):
+                    said = (logits > 0).float()
+                    for kind, mask in (("iou", looked * close), ("moving_iou", moving * close)):
+                        both, either = (said * occupied * mask).sum(), (torch.maximum(said, occupied) * mask).sum()
+                        tally = counts.setdefault(f"{name}{kind}_{s * step_s:g}s", [0.0, 0.0])
+                        tally[0] += float(both)
+                        tally[1] += float(either)
+    return {name: both / max(either, 1.0) for name, (both, either) in counts.items()}
+
+
+def _fingerprint(eyes: EyesModel) -> str:
+    state = eyes.state_dict()
+    digest = hashlib.blake2b(digest_size=6)
+    for name in sorted(state):
+        digest.update(state[name].numpy().tobytes())
+    return digest.hexdigest()
