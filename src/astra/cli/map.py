@@ -72,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("map", metavar="MAP", type=Path, help="map folder")
     export.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write into")
+    export.add_argument("--min-width", metavar="M", type=float, default=0.0, help="leave narrower passages out of the route graph (default: 0)")
     export.set_defaults(run=run_export)
 
 
@@ -125,7 +126,9 @@ def run_export(args: argparse.Namespace) -> int:
     """Write every format that the map can give."""
     from astra.topomap.export import export_map
 
-    for path in export_map(args.map, args.out):
+    if not (math.isfinite(args.min_width) and args.min_width >= 0.0):
+        raise BadInputError(f"--min-width {args.min_width} is not a width in metres")
+    for path in export_map(args.map, args.out, args.min_width):
         print(path)
     return 0
 

@@ -60,7 +60,7 @@ def small_map(tmp_path, small_topomap, small_features):
         images[view.image] = file
     (source / "nav2" / "map.pgm").write_bytes(b"P5\n4 3\n255\n" + bytes([0, 254, 254, 205] * 3))
     (source / "nav2" / "map.yaml").write_text(
-        "image: map.pgm\nresolution: 0.5\norigin: [-1.0, -0.5, 0.0]\nnegate: 0\noccupied_thresh: 0.65\nfree_thresh: 0.25\n"
+        "image: map.pgm\nresolution: 0.5\norigin: [-1.0, -0.5, 0.0]\nnegate: 0\noccupied_thresh: 0.65\nfree_thresh: 0.196\n"
     )
     save_map(small_topomap, small_features, images, tmp_path / "map", {"nav2": source / "nav2"})
     return tmp_path / "map"
