@@ -172,7 +172,8 @@ def _noise(heading: float, travel: float, turned: float, interval: Interval, con
     if interval.gyro_turn_rad is not None:
         yaw = config.gyro_noise**2 * interval.span_s + config.turn_sigma**2 * abs(turned)
     else:
-        yaw = config.wheel_turn_sigma**2 * abs(turned) + config.wheel_yaw_distance_sigma**2 * abs(travel)
+        yaw = config.wheel_turn_sigma**2 * abs(turned) + config.blind_yaw_sigma**2 * abs(travel)
+        along += config.blind_distance_sigma**2 * abs(travel)
     noise = np.zeros((3, 3))
     noise[0, 0], noise[1, 1] = c * c * along + s * s * across + strayed, s * s * along + c * c * across + strayed
     noise[0, 1] = noise[1, 0] = c * s * (along - across)

@@ -16,17 +16,19 @@ class OdometryConfig:
     deviations called `…_initial_sigma`; the others are white.
     """
 
-    distance_sigma: float = 0.006  # along the path, m per √m
-    lateral_sigma: float = 0.004  # across the path, m per √m
-    turn_sigma: float = 0.002  # gyro yaw, rad per √rad turned
-    gyro_noise: float = 5e-4  # rad/s/√Hz
+    distance_sigma: float = 0.002  # along the path, m per √m
+    lateral_sigma: float = 0.002  # across the path, m per √m
+    turn_sigma: float = 0.001  # gyro yaw, rad per √rad turned
+    gyro_noise: float = 4e-4  # rad/s/√Hz
     gyro_bias_walk: float = 1e-4  # rad/s/√s
     gyro_bias_initial_sigma_radps: float = 0.03
-    scale_initial_sigma: float = 0.0125  # of the wheels' travel: radius and creep
+    scale_initial_sigma: float = 0.009  # of the wheels' travel: radius and creep
     wheel_skew_initial_sigma: float = 0.03  # how much the wheels' yaw is off for each metre driven, rad/m: radii that differ
     wheel_track_initial_sigma: float = 0.02  # and for each radian turned: track and creep
-    wheel_turn_sigma: float = 0.015  # wheel yaw besides, rad per √rad turned
-    wheel_yaw_distance_sigma: float = 0.006  # rad per √m
+    wheel_turn_sigma: float = 0.008  # wheel yaw besides, rad per √rad turned
+    wheel_yaw_distance_sigma: float = 0.003  # rad per √m
+    blind_yaw_sigma: float = 0.06  # wheel yaw while no gyro would notice a slip, rad per √m
+    blind_distance_sigma: float = 0.03  # and their distance while no accelerometer would, m per √m
     wheel_yaw_tick_rad: float = 0.002  # what a tick of an encoder turns the odometry by
     wheel_check_s: float = 0.5  # how long the yaw of wheels and gyro is summed before they are compared
     slip_rate_radps: float = 0.20  # wheels and gyro disagree by more than this …
