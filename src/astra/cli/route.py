@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   astra route maps/office --start 0 0 0 --goal 7.5 -3.2 1.57
+  astra route maps/office --start 0 0 0 --goal 7.5 -3.2 0 --min-width 0.7                for a robot that needs 0.7 m
   astra route maps/office --start 0 0 0 --goal 7.5 -3.2 0 --block 12 13 --json      as if the way between nodes 12 and 13 were shut
 """
 
@@ -26,6 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name in ("start", "goal"):
         parser.add_argument(f"--{name}", type=float, nargs=3, metavar=("X", "Y", "YAW"), required=True, help=f"{name} pose [m, m, rad], map frame")
     parser.add_argument("--block", type=int, nargs=2, metavar=("A", "B"), action="append", default=[], help="an edge not to use; may be repeated")
+    parser.add_argument("--min-width", type=float, default=0.0, metavar="M", help="take no passage known to be narrower (default: 0)")
+    parser.add_argument("--prefer-width", type=float, default=0.0, metavar="M", help="go round narrower passages where that is not much longer")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.set_defaults(run=run)
@@ -36,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from astra.core.paths import atomic_write
     from astra.geometry import Pose2
     from astra.topomap.io import load_map
-    from astra.topomap.routes import plan_route
+    from astra.topomap.routes import RouteConfig, plan_route
 
     for name in ("start", "goal"):
         if not all(map(math.isfinite, getattr(args, name))):
@@ -46,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
     if unknown:
         raise BadInputError(f"--block: the map has no node {unknown[0]}")
     blocked = frozenset((a, b) for a, b in args.block)
-    route = plan_route(topomap, Pose2(*args.start), Pose2(*args.goal), blocked=blocked)
+    for name in ("min_width", "prefer_width"):
+        if not (math.isfinite(getattr(args, name)) and getattr(args, name) >= 0.0):
+            raise BadInputError(f"--{name.replace('_', '-')} {getattr(args, name)} is not a width in metres")
+    config = RouteConfig(min_width_m=args.min_width, preferred_width_m=args.prefer_width)
+    route = plan_route(topomap, Pose2(*args.start), Pose2(*args.goal), blocked=blocked, config=config)
     text = json.dumps(record(route))
     if args.out is not None:
         atomic_write(args.out, text + "\n")

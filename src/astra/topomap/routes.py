@@ -24,13 +24,25 @@ class RouteConfig:
     max_access_m: float = 2.5  # from the start or the goal to the graph
     access_cost: float = 1.5  # per metre off the graph, relative to a driven edge
     visible_cost: float = 1.2  # per metre of an edge that nothing has driven yet
-    min_width_m: float = 0.0  # narrower edges are not taken; unknown widths are
+    min_width_m: float = 0.0  # of the robot and what it keeps to either side; narrower edges are not taken; unknown widths are
+    preferred_width_m: float = 0.0  # edges between min_width_m and this are taken where the way around is longer than …
+    narrow_cost: float = 2.0  # … this many times, at the narrowest
 
     def __post_init__(self) -> None:
         require(self.max_access_m > 0, "max_access_m", self.max_access_m, "> 0")
         require(self.access_cost >= 1.0, "access_cost", self.access_cost, "≥ 1")
         require(self.visible_cost >= 1.0, "visible_cost", self.visible_cost, "≥ 1")
         require(self.min_width_m >= 0.0, "min_width_m", self.min_width_m, "≥ 0")
+        require(self.preferred_width_m >= 0.0, "preferred_width_m", self.preferred_width_m, "≥ 0")
+        require(self.narrow_cost >= 1.0, "narrow_cost", self.narrow_cost, "≥ 1")
+
+    def cost(self, edge: Edge) -> float:
+        """What taking an edge from end to end costs, in metres of a driven edge with room on either side."""
+        narrowness = 0.0
+        if edge.width_m < self.preferred_width_m:  # false where it is not known
+            narrowness = min((self.preferred_width_m - edge.width_m) / max(self.preferred_width_m - self.min_width_m, 1e-9), 1.0)
+        kind = self.visible_cost if edge.kind is EdgeKind.VISIBLE else 1.0
+        return edge.length_m * kind * (1.0 + (self.narrow_cost - 1.0) * narrowness)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +143,7 @@ def _search(
     """Dijkstra from all entries to all exits, at least one node in between."""
     graph: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for edge in edges:
-        cost = edge.length_m * (config.visible_cost if edge.kind is EdgeKind.VISIBLE else 1.0)
+        cost = config.cost(edge)
         graph[edge.a].append((edge.b, cost))
         graph[edge.b].append((edge.a, cost))
     first = _cheapest(entries, positions, config)

@@ -1,5 +1,6 @@
 """Routes and queries on graphs whose answers are known in closed form."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -116,3 +117,26 @@ def test_queries():
 def test_bad_configuration():
     with pytest.raises(ConfigError, match="max_access_m"):
         RouteConfig(max_access_m=0.0)
+
+
+def with_widths(topomap, widths):
+    """The same graph, edges' widths given by their ends."""
+    edges = tuple(dataclasses.replace(e, width_m=widths.get((e.a, e.b), math.nan)) for e in topomap.edges)
+    return dataclasses.replace(topomap, edges=edges)
+
+
+@pytest.mark.parametrize(("preferred", "around"), [(0.0, False), (0.9, False), (1.6, True)])
+def test_a_narrow_passage_is_avoided_where_the_way_around_is_not_much_longer(preferred, around):
+    """Straight on 4 m through a gap of 0.8 m, or round by the other three sides of the ring, 10 m."""
+    topomap = with_widths(graph(SQUARE, RING), {(1, 2): 0.8})
+    config = RouteConfig(min_width_m=0.7, preferred_width_m=preferred, narrow_cost=4.0)
+    route = plan_route(topomap, Pose2(0, 0), Pose2(4, 0), config=config)
+    assert (route.node_ids == (1, 4, 3, 2)) is around
+
+
+def test_the_cost_of_an_edge_grows_as_it_narrows_and_unknown_widths_cost_nothing():
+    config = RouteConfig(min_width_m=0.6, preferred_width_m=1.0, narrow_cost=3.0)
+    costs = [config.cost(Edge(1, 2, 2.0, EdgeKind.DRIVEN, width)) for width in (0.6, 0.8, 1.0, 5.0, math.nan)]
+    np.testing.assert_allclose(costs, [6.0, 4.0, 2.0, 2.0, 2.0])
+    with pytest.raises(ConfigError, match="narrow_cost"):
+        RouteConfig(narrow_cost=0.5)
