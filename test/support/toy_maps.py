@@ -25,9 +25,10 @@ POINTS = 260  # a room
 
 @dataclass(frozen=True)
 class Building:
-    """`looks` gives each room its look; doors are ignored: a camera sees the walls of its own room only."""
+    """`looks` gives each room its look; doors are ignored: a camera sees the walls of its own room only. Scans see the `cupboards`, if there are any."""
 
     looks: tuple[int, ...]
+    cupboards: bool = True
 
     def room(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Points (P, 3) [m] and unit descriptors (P, 128) of a room."""
@@ -121,7 +122,7 @@ def _nav2(folder, building, poses, frame) -> dict[str, Path]:
     partitions = [np.where(door, 1.0, np.abs(x - k * SIZE[0])) for k in range(rooms[0], rooms[-1] + 2)]
     to_wall = np.min([np.abs(y), np.abs(y - SIZE[1]), *partitions], axis=0)
     wall = (to_wall < 0.05) & (x > rooms[0] * SIZE[0] - 0.05) & (x < (rooms[-1] + 1) * SIZE[0] + 0.05) & (y > -0.05) & (y < SIZE[1] + 0.05)
-    for k in rooms:  # cupboards in each room, where and as wide as its look has them
+    for k in rooms if building.cupboards else ():  # cupboards in each room, where and as wide as its look has them
         for middle, half, side in np.random.default_rng(building.looks[k]).uniform([0.8, 0.2, 0.0], [3.2, 0.6, 1.0], (3, 3)):
             wall |= (np.abs(x - k * SIZE[0] - middle) < half) & (np.abs(y - (0.35 if side < 0.5 else 3.65)) < 0.25)
     log_odds = np.where(wall, 3.0, np.where(inside, -3.0, 0.0)).astype(np.float32)

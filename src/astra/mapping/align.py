@@ -145,8 +145,11 @@ def _refuse_poor(best: GridMotion, config: AlignConfig) -> None:
 
 
 def _walls(grid: Nav2Map, origin: Pose2) -> Walls:
-    """The grid with its corner at `origin`, whose heading is not used."""
-    return Walls(grid.occupied, grid.free, grid.resolution_m, np.array([origin.x, origin.y]))
+    """The grid with its corner at `origin`, whose heading is not used; of thick walls only the faces, which is what scans see."""
+    from scipy.ndimage import binary_dilation
+
+    faces = grid.occupied & binary_dilation(grid.free, np.ones((3, 3), dtype=bool))
+    return Walls(faces, grid.free, grid.resolution_m, np.array([origin.x, origin.y]))
 
 
 def _write(

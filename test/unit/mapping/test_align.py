@@ -59,12 +59,9 @@ def test_every_pose_point_and_landmark_moves_with_the_walls(setting, tmp_path):
 
 def test_a_house_that_looks_alike_from_both_ends_is_not_moved(tmp_path):
     """Turned by half a circle the walls fit as well; a hint decides."""
-    plain = Building((1,))
+    plain = Building((1,), cupboards=False)
     path = write_map(tmp_path / "map", plain, tour(0, 0), seed=1)
     user = user_map(tmp_path, plain)
-    for file in (path, user.parent.parent):  # without the cupboard nothing tells one end from the other
-        empty_middle(file / "nav2" / "map.pgm" if file == path else user.with_suffix(".pgm"))
-    rehash(path)
     before = digest(path)
     with pytest.raises(BadInputError, match="two ways"):
         align_map(path, user)
@@ -72,31 +69,6 @@ def test_a_house_that_looks_alike_from_both_ends_is_not_moved(tmp_path):
     wanted = USER_FROM_HOUSE @ tour(0, 0)[0]
     found = align_map(path, user, near=Pose2(wanted.x + 0.5, wanted.y - 0.4, wanted.yaw + 0.2))
     assert found.user_from_map.distance_to(wanted) < 0.05
-
-
-def empty_middle(pgm):
-    """Make free what stands inside the room."""
-    from scipy.ndimage import binary_fill_holes, binary_opening, label
-
-    header, body = pgm.read_bytes().split(b"\n255\n", 1)
-    width, height = (int(v) for v in header.split(b"\n")[1].split())
-    image = np.frombuffer(body, np.uint8).reshape(height, width).copy()
-    outline = binary_fill_holes(image == 0)
-    blobs, count = label((image == 0) & binary_opening(outline, iterations=3))
-    for k in range(1, count + 1):
-        rows, columns = np.nonzero(blobs == k)
-        if np.ptp(rows) < 30 and np.ptp(columns) < 30:
-            image[blobs == k] = 254
-    pgm.write_bytes(header + b"\n255\n" + image.tobytes())
-
-
-def rehash(path):
-    import yaml
-
-    manifest = yaml.safe_load((path / "map.yaml").read_text())
-    file = path / "nav2" / "map.pgm"
-    manifest["files"]["nav2/map.pgm"] = {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    (path / "map.yaml").write_text(yaml.safe_dump(manifest))
 
 
 def digest(folder):
