@@ -9,12 +9,14 @@ from pathlib import Path
 EXAMPLES = """examples:
   astra eval mapping --out eval/mapping                           every tour: some hours on two cores; goes on where it was cut off
   astra eval mapping --out eval/mapping --quick                   three tours
+  astra eval occupancy --out eval/eyes --eyes models/eyes          rides through unseen worlds, minutes
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour), results.json (a flat list of name, value, unit, n, ci95), report.md and pictures/.
 Worlds and drives are made once and kept in $ASTRA_CACHE.
 """
-TABLES = {"mapping": "maps of generated tours, ordinary and adversarial"}
+EYES = "what the shipped eyes see, and foresee, in unseen worlds"
+TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "occupancy": EYES, "forecast": "the same table"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +32,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, help="episodes at once (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before, from the artefacts that are left of it")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds and drives that are not there yet")
+    parser.add_argument("--eyes", type=Path, default=Path("models/eyes"), help="occupancy, forecast: the exported eyes (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the report."""
+    if args.table in ("occupancy", "forecast"):
+        from astra.evaluation import occupancy_table
+
+        occupancy_table.run(occupancy_table.EyesTableConfig(args.split, 3 if args.quick else 6, 2 if args.quick else 4, eyes=args.eyes), args.out, _progress)
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
     from astra.evaluation.mapping.measure import MeasureConfig
     from astra.evaluation.mapping.table import TableConfig, prepare_all
     from astra.evaluation.mapping.table import run as table

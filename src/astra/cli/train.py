@@ -10,6 +10,9 @@ EXAMPLES = """examples:
   astra train data --worlds 60 --out samples
   astra train pretrain_3d --samples samples/train --validation samples/validate --out runs/pretrain_3d
   astra train pretrain_3d --config my.yaml --samples samples/train --out runs/mine
+  astra train pretrain_4d --eyes runs/pretrain_3d/weights.safetensors --samples samples/train --out runs/pretrain_4d
+  astra train export --eyes runs/pretrain_3d/weights.safetensors --forecaster runs/pretrain_4d/weights.safetensors --out models/eyes
+  astra train finetune --drive my.mcap --eyes models/eyes/weights.safetensors --out runs/my_robot
 
 Interrupted work goes on when the same command is given again. Samples of test worlds are refused.
 """
@@ -22,6 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
     _data(stages.add_parser("data", help="generate worlds, ride through them and pack what was seen"))
     _stage(stages.add_parser("pretrain_3d", help="the 3-D encoder: depth, rendering, occupancy"), _pretrain_3d)
+    forecast = stages.add_parser("pretrain_4d", help="the forecaster, over frozen eyes")
+    forecast.add_argument("--eyes", type=Path, required=True, help="weights of pretrain_3d")
+    _stage(forecast, _pretrain_4d)
+    _export(stages.add_parser("export", help="trained weights to what runs on the robot (ONNX Runtime)"))
+    _tune(stages.add_parser("finetune", help="train the eyes on with drives of one's own robot"))
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +47,22 @@ def _stage(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], 
     parser.set_defaults(run=run)
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--eyes", type=Path, required=True, help="weights of pretrain_3d or finetune")
+    parser.add_argument("--forecaster", type=Path, help="weights of pretrain_4d")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, for example models/eyes")
+    parser.set_defaults(run=_write)
+
+
+def _tune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--drive", type=Path, nargs="+", required=True, help="recorded drives with depth images")
+    parser.add_argument("--eyes", type=Path, required=True, help="weights to begin with")
+    parser.add_argument("--topics", type=Path, help="topic map YAML (default: topics are found by type)")
+    parser.add_argument("--config", type=Path, help="YAML with overrides of FinetuneConfig")
+    parser.add_argument("--out", type=Path, required=True, help="folder for samples, checkpoints and weights")
+    parser.set_defaults(run=_finetune)
+
+
 def _make(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
@@ -53,14 +77,49 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _pretrain_3d(args: argparse.Namespace) -> int:
-    import logging
     from dataclasses import replace
 
     from astra.core.config import load_config
     from astra.training import pretrain_3d
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    _speak()
     config = load_config(pretrain_3d.Pretrain3dConfig, args.config)
     validation = "" if args.validation is None else str(args.validation)
     print(pretrain_3d.run(replace(config, samples=str(args.samples), validation=validation, out=str(args.out))))
     return 0
+
+
+def _pretrain_4d(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from astra.core.config import load_config
+    from astra.training import pretrain_4d
+
+    _speak()
+    config = load_config(pretrain_4d.Pretrain4dConfig, args.config)
+    validation = "" if args.validation is None else str(args.validation)
+    print(pretrain_4d.run(replace(config, samples=str(args.samples), validation=validation, out=str(args.out), eyes=str(args.eyes))))
+    return 0
+
+
+def _write(args: argparse.Namespace) -> int:
+    from astra.training.export import export
+
+    differences = export(args.eyes, args.out, args.forecaster)
+    print(f"{args.out}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
+    return 0
+
+
+def _finetune(args: argparse.Namespace) -> int:
+    from astra.core.config import load_config
+    from astra.training import finetune
+
+    _speak()
+    print(finetune.run(load_config(finetune.FinetuneConfig, args.config), args.drive, args.eyes, args.out, args.topics))
+    return 0
+
+
+def _speak() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)

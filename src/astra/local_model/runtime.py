@@ -53,7 +53,8 @@ class View:
 
     wide, near: (Y, X) float32, the probability that a cell is occupied; wide_seen, near_seen: (Y, X) bool, others are unknown.
     forecast: (F, Y, X) float32 like `wide` at the moments of the configuration, in today's base_link; None without a forecaster.
-    features: (C·Z, Y, X) float32, what planner and odometry read. cameras: the state of each.
+    features: (C·Z, Y, X) float32, what planner and odometry read. depth_m: (V, h, w) float32, the expected depth of each pixel of the features.
+    cameras: the state of each.
     """
 
     stamp_ns: int
@@ -63,6 +64,7 @@ class View:
     near_seen: BoolArray
     forecast: Float32Array | None
     features: Float32Array
+    depth_m: Float32Array
     cameras: Mapping[str, CameraState]
 
 
@@ -93,11 +95,11 @@ class Eyes:
             raise BadInputError(f"the rig's images must have one shape, found {sorted(sizes)} after resizing")
         self._size = sizes.pop()
         plans = [plan_splat(fitted, STRIDE, e.bins, grid) for grid in (e.grid, e.near)]
-        self._rays = plans[0].rays
+        self._rays, self._middles = plans[0].rays, e.bins.centres().astype(np.float32)
         self._wide_pool, self._near_pool = (Pooling(plan.voxel, grid.count) for plan, grid in zip(plans, (e.grid, e.near)))
         self._health = CameraHealth(rig.names, c.health)
-        steps, step_s = (self.forecaster.past, self.forecaster.step_s) if self.forecaster is not None else (1, 0.5)
-        self._history = VolumeHistory(e.grid, steps, step_s)
+        self.history_steps, step_s = (self.forecaster.past, self.forecaster.step_s) if self.forecaster is not None else (1, 0.5)
+        self._history = VolumeHistory(e.grid, self.history_steps, step_s)
         self._last_pose: Pose2 | None = None
 
     def see(self, images: Mapping[str, UInt8Array | None], stamp_ns: int, odom_from_base: Pose2) -> View:
@@ -116,7 +118,7 @@ class Eyes:
         cells, columns = self.encoder.near.cells, self.encoder.grid.cells
         return View(
             stamp_ns, wide_map[0], near_map[0], wide.seen.reshape(-1, columns, columns).sum(0) >= SEEN_RAYS, near.seen.reshape(cells, cells) >= SEEN_RAYS,
-            self._foresee(), voxels[0].reshape(-1, columns, columns), states,
+            self._foresee(), voxels[0].reshape(-1, columns, columns), np.tensordot(depth, self._middles, ((1,), (0,))), states,
         )  # fmt: skip
 
     def _judge(self, images: Mapping[str, UInt8Array | None], pose: Pose2) -> dict[str, CameraState]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 
 from astra.core.config import from_mapping
 from astra.core.errors import AstraError, BadInputError
-from astra.local_model.config import Encoder3dConfig
+from astra.local_model.config import Encoder3dConfig, ForecasterConfig
 from astra.local_model.encoder4d import Forecaster
 from astra.local_model.lifting import RAY_CHANNELS, STRIDE
 from astra.local_model.runtime import DESCRIPTION_FILE, FORECAST_FILE, FORMAT_VERSION, LOOK_FILE, SETTLE_FILE
+from astra.training.loop import read_weights
 from astra.training.pretrain_3d import EyesModel
 
 PARITY = 1e-3  # greatest difference between ONNX Runtime and torch
@@ -70,32 +72,38 @@ def load_eyes(weights: Path) -> tuple[EyesModel, dict[str, Any]]:
     return model.eval(), recipe
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State and recipe of a checkpoint.
+def load_forecaster(weights: Path, eyes: EyesModel) -> tuple[Forecaster, dict[str, Any]]:
+    """The forecaster of a checkpoint of `pretrain_4d`, in evaluation mode, and its recipe.
 
     Raises:
-        BadInputError: it cannot be read, or does not say how it was made.
+        BadInputError: no checkpoint of that stage, or one that was trained over other eyes.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            told, state = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BadInputError(f"cannot read {path}: {error}") from error
-    if "recipe" not in told:
-        raise BadInputError(f"{path} does not say how it was made")
-    recipe: dict[str, Any] = json.loads(told["recipe"])
-    return state, recipe | {"step": int(told["step"])}
+    state, recipe = read_weights(weights)
+    if recipe.get("stage") != "pretrain_4d":
+        raise BadInputError(f"{weights} holds no forecaster, but {recipe.get('stage')}")
+    if recipe["eyes"] != fingerprint(eyes):
+        raise BadInputError(f"{weights} was trained over other eyes")
+    model = Forecaster(eyes.encoder.config.grid.levels, from_mapping(ForecasterConfig, recipe["config"]["forecaster"], str(weights)))
+    model.load_state_dict(state, strict=True)
+    return model.eval(), recipe
 
 
-def export(weights: Path, out: Path, forecaster: Forecaster | None = None, size: tuple[int, int] = (160, 112)) -> dict[str, float]:
+def fingerprint(eyes: EyesModel) -> str:
+    """Of the weights: a forecaster is of use with the eyes it was trained over alone."""
+    state, digest = eyes.state_dict(), hashlib.blake2b(digest_size=6)
+    for name in sorted(state):
+        digest.update(state[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def export(weights: Path, out: Path, forecaster_weights: Path | None = None, size: tuple[int, int] = (160, 112)) -> dict[str, float]:
     """Write graphs, weights and description to `out`; returns the greatest difference from torch of each graph.
 
     Raises:
         AstraError: a graph differs from torch by more than `PARITY`.
     """
     eyes, recipe = load_eyes(weights)
+    forecaster, told_4d = (None, None) if forecaster_weights is None else load_forecaster(forecaster_weights, eyes)
     out.mkdir(parents=True, exist_ok=True)
     c, (width, height) = eyes.encoder.config, size
     generator = torch.Generator().manual_seed(0)
@@ -107,17 +115,20 @@ def export(weights: Path, out: Path, forecaster: Forecaster | None = None, size:
         "look": _write(_Look(eyes), (images, rays), ("images", "rays"), ("features", "depth"), out / LOOK_FILE, dict.fromkeys(("images", "rays"), views)),
         "settle": _write(_Settle(eyes), (coarse, fine), ("coarse", "fine"), ("voxels", "wide", "near"), out / SETTLE_FILE, {}),
     }
-    if forecaster is not None:
+    if forecaster is None:
+        (out / FORECAST_FILE).unlink(missing_ok=True)
+    else:
         p = forecaster.config.past
         volumes = torch.randn(1, p, c.channels, *c.grid.shape, generator=generator)
         inputs = (volumes, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
         model = _Foresee(eyes, forecaster.eval())
         differences["forecast"] = _write(model, inputs, ("volumes", "known", "moments"), ("wide",), out / FORECAST_FILE, {"moments": {1: "moments"}})
-    if weights.resolve() != (out / "weights.safetensors").resolve():
-        shutil.copyfile(weights, out / "weights.safetensors")
+    for source, name in ((weights, "weights.safetensors"), (forecaster_weights, "forecaster.safetensors")):
+        if source is not None and source.resolve() != (out / name).resolve():
+            shutil.copyfile(source, out / name)
     told = {
         "format_version": FORMAT_VERSION, "encoder": asdict(c), "forecaster": None if forecaster is None else asdict(forecaster.config),
-        "recipe": recipe, "difference_from_torch": differences,
+        "recipe": recipe, "forecaster_recipe": told_4d, "difference_from_torch": differences,
     }  # fmt: skip
     (out / DESCRIPTION_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return differences

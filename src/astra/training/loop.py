@@ -165,6 +165,25 @@ def _resume(out: Path, recipe: dict[str, Any], model: nn.Module, optimiser: Any,
     return int(state["step"])
 
 
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State and recipe of a checkpoint.
+
+    Raises:
+        BadInputError: it cannot be read, or does not say how it was made.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            told, state = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadInputError(f"cannot read {path}: {error}") from error
+    if "recipe" not in told:
+        raise BadInputError(f"{path} does not say how it was made")
+    recipe: dict[str, Any] = json.loads(told["recipe"])
+    return state, recipe | {"step": int(told["step"])}
+
+
 def _fixed(recipe: dict[str, Any]) -> dict[str, Any]:
     return {**recipe, "loop": {k: v for k, v in recipe["loop"].items() if k not in MAY_CHANGE}}
 

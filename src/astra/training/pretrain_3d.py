@@ -17,7 +17,7 @@ from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig
 from astra.local_model.lifting import STRIDE
 from astra.local_model.occupancy import Occupancy, OccupancyHead, cells_between
 from astra.local_model.rendering import RayBatch, render_rays
-from astra.training.loop import LoopConfig, train
+from astra.training.loop import LoopConfig, read_weights, train
 from astra.training.surround import AugmentConfig, SurroundBatch, SurroundSamples
 
 WINDOW_M, WINDOW_RESOLUTION_M = 9.6, 0.1  # of the packed truth
@@ -30,6 +30,7 @@ class Pretrain3dConfig:
     samples: str = ""
     validation: str = ""
     out: str = ""
+    start: str = ""  # weights to begin with; none: from scratch
     depth_weight: float = 0.5
     render_weight: float = 1.0
     colour_weight: float = 0.5
@@ -74,6 +75,11 @@ def run(config: Pretrain3dConfig) -> Path:
         require_training(split, config.samples)
     data = SurroundSamples(samples, config.encoder, config.augment, config.loop.seed)
     model = EyesModel(config.encoder)
+    recipe = {"stage": "pretrain_3d", "config": {k: v for k, v in asdict(config).items() if k not in ("loop", "samples", "validation", "out", "start")}}
+    if config.start:
+        state, before = read_weights(Path(config.start))
+        recipe["start"] = before
+        model.load_state_dict(state, strict=True)
     labelled = np.random.default_rng(0).random(len(samples)) < config.labels
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -92,7 +98,6 @@ def run(config: Pretrain3dConfig) -> Path:
             with torch.no_grad():
                 return scores(model, [held.batch(part) for part in np.array_split(chosen, max(1, len(chosen) // 4))], config)
 
-    recipe = {"stage": "pretrain_3d", "config": {k: v for k, v in asdict(config).items() if k not in ("loop", "samples", "validation", "out")}}
     return train(model, losses, config.loop, Path(config.out), recipe, evaluate)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from astra.geometry import Pose2
 from astra.local_model.config import ForecasterConfig
 from astra.local_model.encoder4d import Forecaster, warp_volume
 from astra.local_model.occupancy import cells_between
-from astra.training.export import load_eyes
+from astra.training.export import fingerprint, load_eyes
 from astra.training.loop import LoopConfig, train
 from astra.training.pretrain_3d import WINDOW_M, WINDOW_RESOLUTION_M, EyesModel, render_losses, within
 from astra.training.surround import SurroundBatch, SurroundSamples
@@ -69,7 +68,7 @@ class Sequences:
     def __init__(self, samples: SampleSet, eyes: EyesModel, cache: Path, past: int, ahead: int) -> None:
         self.samples, self._eyes, self._past, self._ahead = samples, eyes, past, ahead
         self.frames = SurroundSamples(samples, eyes.encoder.config, None)
-        self._cache = cache / _fingerprint(eyes)
+        self._cache = cache / fingerprint(eyes)
         self.step_ns = nanoseconds(samples.occupancy_step_s)
         self._stamps = np.array([samples[i].stamp_ns for i in range(len(samples))])
         self._drives = np.array([samples.locate(i)[0] for i in range(len(samples))])
@@ -147,7 +146,7 @@ def run(config: Pretrain4dConfig) -> Path:
         BadInputError: no samples, samples of test worlds, or no eyes.
     """
     torch.set_num_threads(config.loop.threads)
-    eyes, recipe_3d = load_eyes(Path(config.eyes))
+    eyes, _ = load_eyes(Path(config.eyes))
     eyes.requires_grad_(False)
     config = replace(config, forecaster=replace(config.forecaster, channels=eyes.encoder.config.channels))
     samples = SampleSet(Path(config.samples))
@@ -171,7 +170,7 @@ def run(config: Pretrain4dConfig) -> Path:
             return scores(model, eyes, held, chosen, config)
 
     settings = {k: v for k, v in asdict(config).items() if k not in ("loop", "samples", "validation", "out", "eyes")}
-    recipe = {"stage": "pretrain_4d", "config": settings, "eyes": {"fingerprint": _fingerprint(eyes), **recipe_3d["config"]["encoder"]}}
+    recipe = {"stage": "pretrain_4d", "config": settings, "eyes": fingerprint(eyes)}
     return train(model, losses, config.loop, Path(config.out), recipe, evaluate)
 
 
@@ -251,11 +250,3 @@ def scores(model: Forecaster, eyes: EyesModel, data: Sequences, indices: AnyArra
                         tally[0] += float(both)
                         tally[1] += float(either)
     return {name: both / max(either, 1.0) for name, (both, either) in counts.items()}
-
-
-def _fingerprint(eyes: EyesModel) -> str:
-    state = eyes.state_dict()
-    digest = hashlib.blake2b(digest_size=6)
-    for name in sorted(state):
-        digest.update(state[name].numpy().tobytes())
-    return digest.hexdigest()

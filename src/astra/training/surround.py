@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,8 +18,12 @@ from astra.datasets.samples import Sample, SampleSet, ShardFacts
 from astra.geometry import CameraModel, CameraRig, Pose3, RigCamera
 from astra.local_model.encoder3d import Encoder3dConfig
 from astra.local_model.lifting import STRIDE, SplatPlan, plan_splat
+from astra.local_model.runtime import BLOCK, EyesConfig, fit_camera, fit_image
 
 KEPT_PLANS = 64
+WINDOW_CELLS = 96  # of the packed truth
+WIDEST = 256  # images wider than this are made smaller
+FITTED = EyesConfig()
 SURFACE_M = 1.2  # beyond the largest bin and this, depth is not supervised
 
 
@@ -80,20 +85,20 @@ class SurroundSamples:
         """The samples at these indices.
 
         Raises:
-            BadInputError: samples without depth or occupancy.
+            BadInputError: samples without depth. Those without occupancy (real drives) teach by depth and rendering alone.
         """
         rows = [self._one(self.samples[int(i)]) for i in indices]
         return SurroundBatch(*(torch.from_numpy(np.stack([row[k] for row in rows])) for k in range(len(rows[0]))))
 
     def _one(self, sample: Sample) -> tuple[AnyArray, ...]:
-        if sample.depth is None or sample.occupancy is None or sample.visible is None:
-            raise BadInputError(f"{sample.shard.folder} has no depth or no occupancy: record the drive with --depth in a generated world")
+        if sample.depth is None:
+            raise BadInputError(f"{sample.shard.folder} has no depth: record the drive with --depth, or with a depth camera")
         rng, augment = self._rng, self._augment
         mirrored = augment is not None and bool(rng.random() < augment.mirror)
         geometry = self._geometry(sample.shard, sample.image.shape[1:3], mirrored)
-        images = np.moveaxis(np.asarray(sample.image), 3, 1).astype(np.float32) / 255.0
-        depth = np.asarray(sample.depth, dtype=np.float32)
-        now, visible = np.asarray(sample.occupancy[0]), np.asarray(sample.visible)
+        pictures, depth = _fitted(np.asarray(sample.image), np.asarray(sample.depth, dtype=np.float32))
+        images = np.moveaxis(pictures, 3, 1).astype(np.float32) / 255.0
+        now, visible = _truth(sample)
         works = np.ones(len(images), np.float32)
         if augment is not None:
             images = self._photometric(images, augment)
@@ -153,6 +158,31 @@ class _Geometry:
         return _Geometry(coarse, near, origins, directions)
 
 
+def _truth(sample: Sample) -> tuple[AnyArray, AnyArray]:
+    """Occupancy now and what is looked at (Y, X); nothing, where there is no truth."""
+    if sample.occupancy is None or sample.visible is None:
+        nothing = np.zeros((WINDOW_CELLS, WINDOW_CELLS), np.uint8)
+        return nothing, nothing
+    return np.asarray(sample.occupancy[0]), np.asarray(sample.visible)
+
+
+def _is_odd(size: tuple[int, int]) -> bool:
+    """Whether images (height, width) must be made smaller before the encoder takes them."""
+    return bool(size[0] % BLOCK or size[1] % BLOCK or size[1] > WIDEST)
+
+
+def _fitted(images: AnyArray, depth: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """(V, H, W, 3) and (V, H, W) at a size that the encoder takes, as the robot's eyes do it."""
+    if not _is_odd(images.shape[1:3]):
+        return images, depth
+    model = fit_camera(CameraModel(images.shape[2], images.shape[1], 1.0, 1.0, 0.0, 0.0), FITTED)
+    pictures = np.stack([fit_image(image, model.width, model.height) for image in images])
+    full = round(depth.shape[1] * model.width / depth.shape[2])
+    first = (full - model.height) // 2
+    small = [cv2.resize(d, (model.width, full), interpolation=cv2.INTER_NEAREST)[first : first + model.height] for d in depth]
+    return pictures, np.stack(small)
+
+
 def _directions(camera: RigCamera) -> FloatArray:
     """(3, H, W) per metre of depth, base_link."""
     h, w = camera.model.height, camera.model.width
@@ -177,5 +207,6 @@ def _rig(facts: ShardFacts, size: tuple[int, int], mirrored: bool) -> CameraRig:
             rotation, translation, cx = flip_y @ rotation @ flip_x, flip_y @ translation, width - 1.0 - cx
             if model == "plumb_bob":
                 terms = (*terms[:3], -terms[3], *terms[4:])  # tangential p2 acts along x
-        cameras.append(RigCamera(name, CameraModel(width, height, fx, fy, cx, cy, model, terms), Pose3(rotation, translation)))
+        camera = CameraModel(width, height, fx, fy, cx, cy, model, terms)
+        cameras.append(RigCamera(name, fit_camera(camera, FITTED) if _is_odd(size) else camera, Pose3(rotation, translation)))
     return CameraRig(tuple(cameras))

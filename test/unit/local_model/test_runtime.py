@@ -22,7 +22,7 @@ from astra.local_model.encoder4d import Forecaster
 from astra.local_model.health import CameraState
 from astra.local_model.lifting import STRIDE, plan_splat
 from astra.local_model.runtime import Eyes, EyesConfig, fit_camera, fit_image
-from astra.training.export import PARITY, export
+from astra.training.export import PARITY, export, fingerprint
 from astra.training.pretrain_3d import EyesModel
 
 SMALL = Encoder3dConfig(width=32, depth=1, heads=2, lifted=8, channels=4, neck=24, near_channels=8, bins=DepthBins(count=12))
@@ -58,9 +58,12 @@ def folder(model: EyesModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("eyes")
     recipe = {"stage": "pretrain_3d", "config": {"encoder": asdict(SMALL)}}
     save_file(model.state_dict(), root / "run.safetensors", {"recipe": json.dumps(recipe), "step": "1"})
-    forecaster = Forecaster(SMALL.grid.levels, ForecasterConfig(channels=4, width=8, deep=16, blocks=1, heads=2))
+    config = ForecasterConfig(channels=4, width=8, deep=16, blocks=1, heads=2)
+    forecaster = Forecaster(SMALL.grid.levels, config)
     torch.nn.init.normal_(forecaster.leave.weight, std=0.05)
-    differences = export(root / "run.safetensors", root / "eyes", forecaster, (64, 48))
+    recipe = {"stage": "pretrain_4d", "config": {"forecaster": asdict(config)}, "eyes": fingerprint(model)}
+    save_file(forecaster.state_dict(), root / "forecaster.safetensors", {"recipe": json.dumps(recipe), "step": "1"})
+    differences = export(root / "run.safetensors", root / "eyes", root / "forecaster.safetensors", (64, 48))
     assert differences.keys() == {"look", "settle", "forecast"} and max(differences.values()) <= PARITY
     return root / "eyes"
 

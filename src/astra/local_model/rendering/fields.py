@@ -11,7 +11,7 @@ OCCUPANCY_SHARPNESS_M = 0.05  # of the step from free to occupied at the surface
 class Fields(nn.Module):
     """Voxel features (B, C, Z, Y, X) → sdf (B, 1, Z, Y, X) [m], negative inside things, and colour (B, 3, Z, Y, X), 0..1."""
 
-    def __init__(self, channels: int, hidden: int = 32) -> None:
+    def __init__(self, channels: int, hidden: int = 16) -> None:
         super().__init__()
         self.sdf = nn.Sequential(nn.Conv3d(channels, hidden, 1), nn.Softplus(beta=10.0), nn.Conv3d(hidden, 1, 1))
         self.colour = nn.Sequential(nn.Conv3d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv3d(hidden, 3, 1), nn.Sigmoid())

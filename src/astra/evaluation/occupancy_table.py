@@ -1,0 +1,162 @@
+"""`astra eval occupancy|forecast`: rides through worlds that nobody trained on, one line a ride, a report and pictures."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from astra.core.config import require
+from astra.core.errors import BadInputError
+from astra.core.paths import cache_dir, recipe_hash, share_dir
+from astra.core.types import AnyArray, UInt8Array, nanoseconds
+from astra.datasets.glide import GlideConfig, glide
+from astra.datasets.samples import Sample, SampleSet
+from astra.evaluation.bench_report import Result, write_report
+from astra.evaluation.occupancy import Counts, forecast_results, maps_of, occupancy_results, ride_counts, rig_of
+from astra.local_model.runtime import Eyes, EyesConfig, View, read_description
+from astra.sim.robot import RobotConfig
+from astra.sim.worlds.build import generate
+from astra.sim.worlds.plan import KINDS
+
+FIRST_SEED = {"validate": 10_500, "test": 20_500}  # apart from those that trainings report on
+EPISODES_FILE = "episodes.jsonl"
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EyesTableConfig:
+    """What is measured."""
+
+    split: str = "test"
+    worlds: int = 6  # kinds take turns
+    rides: int = 4  # in each
+    seconds: float = 8.0
+    eyes: Path = Path("models/eyes")
+
+    def __post_init__(self) -> None:
+        require(self.split in FIRST_SEED, "split", self.split, "validate or test")
+        require(self.worlds >= 1, "worlds", self.worlds, "at least 1")
+
+    @property
+    def folder(self) -> Path:
+        """Of the eyes: as given, or below the share folder."""
+        return self.eyes if self.eyes.is_absolute() or self.eyes.is_dir() else share_dir() / self.eyes
+
+
+def run(config: EyesTableConfig, out: Path, told: Told) -> list[Result]:
+    """Measure every ride that `out` does not hold yet, and write the report.
+
+    Raises:
+        BadInputError: no eyes, or an `out` of other eyes.
+    """
+    weights = recipe_hash(read_description(config.folder))
+    out.mkdir(parents=True, exist_ok=True)
+    done = _episodes(out, weights)
+    for name, ride in _rides(config, told):
+        if name in done:
+            continue
+        eyes = Eyes(config.folder, rig_of(ride[0]), EyesConfig())
+        counts, views = ride_counts(eyes, ride)
+        done[name] = counts
+        with (out / EPISODES_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"ride": name, "eyes": weights, "counts": counts.values}) + "\n")
+        picture(eyes, ride, views, out / "pictures" / f"{name}.png")
+        told(f"{name}: obstacle IoU {counts.obstacle_iou('wide'):.3f}, total {counts.total_iou('wide'):.3f}")
+    rides = list(done.values())
+    results = occupancy_results(rides)
+    for kind in KINDS:
+        some = [c for name, c in done.items() if name.startswith(kind)]
+        if some:
+            results += occupancy_results(some, f"{kind}_")[:2]
+    if any(name.startswith("forecast") for c in rides for name in c.values):
+        results += forecast_results(rides, EyesConfig().moments_s)
+    about = (
+        f"{len(rides)} rides in {config.split} worlds, eyes of {config.folder.name} by ONNX Runtime, true poses as odometry. Counted are cells that "
+        "a camera sees at the moment, by its true depth. Pictures: images; occupancy said, true, and foreseen a second ahead."
+    )
+    write_report(results, out, "What the eyes see", about)
+    return results
+
+
+def _rides(config: EyesTableConfig, told: Told) -> Iterator[tuple[str, list[Sample]]]:
+    """Name and samples of each ride, worlds made where they are not there yet."""
+    glides = GlideConfig(rides=config.rides, seconds=config.seconds)
+    robot = RobotConfig()
+    robot = replace(robot, cameras=replace(robot.cameras, width=EyesConfig().width, height=EyesConfig().height))
+    place = cache_dir() / "eval" / f"rides-{recipe_hash(asdict(glides))}" / config.split
+    for number in range(config.worlds):
+        kind, seed = KINDS[number % len(KINDS)], FIRST_SEED[config.split] + number
+        name = f"{kind}{seed}"
+        if not (place / name).is_dir():
+            told(f"making {name}")
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place.parent, prefix=".making-") as scratch:
+                glide(generate(kind, seed, Path(scratch) / name), robot, glides, seed, place, name)
+        samples = SampleSet(place, splits=(config.split,))
+        mine = [samples[i] for i in range(len(samples)) if samples[i].shard.folder.name == name]
+        for k, ride in enumerate(_split(mine, nanoseconds(0.5))):
+            yield f"{name}_{k}", ride
+
+
+def _split(samples: Sequence[Sample], step_ns: int) -> list[list[Sample]]:
+    rides: list[list[Sample]] = []
+    for sample in samples:
+        if not rides or abs(sample.stamp_ns - rides[-1][-1].stamp_ns - step_ns) > step_ns // 5:
+            rides.append([])
+        rides[-1].append(sample)
+    return rides
+
+
+def _episodes(out: Path, weights: str) -> dict[str, Counts]:
+    path = out / EPISODES_FILE
+    if not path.is_file():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if any(row["eyes"] != weights for row in rows):
+        raise BadInputError(f"{path} was measured with other eyes; choose another folder")
+    return {row["ride"]: Counts(row["counts"]) for row in rows}
+
+
+def picture(eyes: Eyes, ride: Sequence[Sample], views: Sequence[View], path: Path) -> None:
+    """Every fourth moment of a ride: images, what was said, what is true, what was foreseen for a second later, and what came true."""
+    rows = []
+    for sample, view in list(zip(ride, views))[3::4][:4]:
+        grid = eyes.encoder.grid
+        true, looked, moving = maps_of(sample, grid.size_m, grid.resolution_m)
+        panels = [_map(view.wide, view.wide_seen), _truth(true, looked, moving)]
+        if view.forecast is not None:
+            later, seen, going = maps_of(sample, grid.size_m, grid.resolution_m, 2)
+            panels += [_map(view.forecast[1], view.wide_seen), _truth(later, seen, going)]
+        images = np.concatenate(list(np.asarray(sample.image)), axis=1)
+        maps = [np.asarray(cv2.resize(p, (192, 192), interpolation=cv2.INTER_NEAREST), np.uint8) for p in panels]
+        height = 192
+        images = np.asarray(cv2.resize(images, (images.shape[1] * height // images.shape[0] // 2, height // 2)), np.uint8)
+        images = np.vstack([images, np.full((height - images.shape[0], images.shape[1], 3), 255, np.uint8)])
+        rows.append(np.concatenate([images, *maps], axis=1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+
+
+def _map(probability: AnyArray, seen: AnyArray) -> UInt8Array:
+    """Dark is occupied, blue unknown; ahead is up, left is left."""
+    shade = np.repeat((255 * (1.0 - probability))[..., None], 3, axis=-1).astype(np.uint8)
+    shade[~seen] = shade[~seen] // 2 + np.array([60, 60, 120], np.uint8)
+    return _upright(shade)
+
+
+def _truth(occupied: AnyArray, looked: AnyArray, moving: AnyArray) -> UInt8Array:
+    shade = np.where(occupied[..., None], 20, 255).astype(np.uint8).repeat(3, axis=-1)
+    shade[moving & occupied] = (220, 40, 40)
+    shade[~looked] = (140, 140, 190)
+    return _upright(shade)
+
+
+def _upright(picture_yx: UInt8Array) -> UInt8Array:
+    out: UInt8Array = np.ascontiguousarray(picture_yx.transpose(1, 0, 2)[::-1, ::-1])
+    return out
