@@ -20,7 +20,7 @@ RANGE_M = 7.0
 MOST_MATCHES = 60
 
 
-def block(laps=2, step=0.4, long=28, short=14):
+def block(laps=2, step=0.4, long=18, short=10):
     """Round a block of `long` × `short` steps, corners in four turns of 22.5°."""
     poses, pose = [], Pose2()
     for _ in range(laps):
@@ -58,7 +58,7 @@ class Scene:
             self.pixels.append(pixels[rows] + noise_px * rng.normal(size=(len(rows), 2)))
         self.keyframes = [Keyframe(k, 0, k * 10**9, None, (KeyView(k, "front", f"{k}.jpg"),)) for k in range(len(truth))]
         self.loop_gap = loop_gap
-        self.looks = rng.integers(0, 120, (len(self.points), 128)).astype(np.uint8)
+        self.looks = np.minimum(rng.gamma(0.3, 60.0, (len(self.points), 128)), 255).astype(np.uint8)
 
     def pairs(self, look_alikes=()):
         """Verified pairs: neighbours, revisits, and look-alikes (a, b, a_sees_as): what a sees is taken for what keyframe a_sees_as sees in b's place."""
@@ -90,19 +90,28 @@ class Scene:
         shown = pixels + 0.33 * self.rng.normal(size=pixels.shape)
         return self._pair(a, b, j, j, stand_in, shown)
 
-    def fragment(self, mapped=None, unit=0.4):
-        """What SfM would give for keyframes standing at `mapped`: points are triangulated where their first sighting carries them."""
+    def fragment(self, mapped=None, scales=None, unit=0.4, error_px=3.0):
+        """What SfM would give for keyframes standing at `mapped`: the first sighting carries a point, sightings that do not fit it are none.
+
+        scales: how many times too large the world is around each keyframe.
+        """
         cams = self.cams if mapped is None else [Pose3.from_pose2(pose) @ BASE_FROM_CAM for pose in mapped]
+        scales = np.ones(len(cams)) if scales is None else scales
         first = np.full(len(self.points), -1)
         for k in reversed(range(len(cams))):
             first[self.seen[k]] = k
         points = self.points.copy()
         for k, (cam, true) in enumerate(zip(cams, self.cams)):
             mine = first == k
-            points[mine] = cam.apply(true.inverse().apply(self.points[mine]))
+            points[mine] = cam.apply(scales[k] * true.inverse().apply(self.points[mine]))
+        observations = {}
+        for k, cam in enumerate(cams):
+            pixels, _ = MODEL.project(cam.inverse().apply(points[self.seen[k]]))
+            fits = np.linalg.norm(pixels - self.pixels[k], axis=1) < error_px
+            observations[k] = np.where(fits, self.seen[k], -1)
         frames = {k: Pose3(cam.rotation, unit * cam.translation) for k, cam in enumerate(cams)}
         return SfmFragment(
-            frames, dict(frames), unit * points, np.full(len(points), 0.33), dict(enumerate(self.seen)), {(0, "front"): MODEL}, math.nan, Path()
+            frames, dict(frames), unit * points, np.full(len(points), 0.33), observations, {(0, "front"): MODEL}, math.nan, Path()
         )
 
     def input(self, pairs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from astra.geometry import CameraModel, Pose3
 from astra.mapping.colmap import pose_from_rigid
 from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
+from astra.mapping.sfm import SfmFragment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,11 +101,13 @@ class Agreement:
     """How the poses of one map explain the verified pairs between its views; rows of pairs with a view outside of it are NaN.
 
     share: (E,) of the matches that lie on their epipolar planes. strain: (E,) 80th percentile of the matches' residuals by the map against that
-    by the pair's own two-view geometry, both [rad], as (E, 2).
+    by the pair's own two-view geometry, both [rad], as (E, 2). tracked: (E, 2) how many matches have parallax, and how many of those the map
+    made one point of.
     """
 
     share: FloatArray
     strain: FloatArray
+    tracked: FloatArray
 
     @property
     def known(self) -> BoolArray:
@@ -115,13 +119,36 @@ class Agreement:
         return np.asarray(np.maximum(self.strain[:, 0], noise_rad) / np.maximum(self.strain[:, 1], noise_rad))
 
 
-def agreement(pairs: VerifiedPairs, map_from_cam: Mapping[int, Pose3], tolerance_rad: float) -> Agreement:
-    """Compare the map with every pair."""
-    b_from_a, known = relative_poses(pairs, map_from_cam)
+def agreement(pairs: VerifiedPairs, fragment: SfmFragment, tolerance_rad: float, parallax_rad: float = math.radians(1.5)) -> Agreement:
+    """Compare the map with every pair.
+
+    Args:
+        tolerance_rad: of a match from its epipolar plane.
+        parallax_rad: between the two rays of a match from which on the map can triangulate it.
+    """
+    b_from_a, known = relative_poses(pairs, fragment.sfm_from_cam)
     by_map, by_pair = residuals(pairs, b_from_a), residuals(pairs, pairs.b_from_a)
     share = pairs.count((by_map < tolerance_rad).astype(np.float64)) / np.maximum(pairs.inliers, 1)
     strain = np.stack([_quantile(pairs, by_map), _quantile(pairs, by_pair)], axis=1)
-    return Agreement(np.where(known, share, np.nan), np.where(known[:, None], strain, np.nan))
+    turned = np.einsum("kij,kj->ki", pairs.b_from_a[pairs.pair_of_match, :, :3], pairs.rays_a)
+    apart = np.linalg.norm(np.cross(turned, pairs.rays_b), axis=1) > parallax_rad
+    tracked = np.stack([pairs.count(apart.astype(np.float64)), pairs.count((apart & _one_point(pairs, fragment)).astype(np.float64))], axis=1)
+    return Agreement(np.where(known, share, np.nan), np.where(known[:, None], strain, np.nan), np.where(known[:, None], tracked, np.nan))
+
+
+def _one_point(pairs: VerifiedPairs, fragment: SfmFragment) -> BoolArray:
+    """(K,) whether both features of a match observe the same point of the map."""
+    start: dict[int, int] = {}
+    total = 0
+    for view, of_view in fragment.observations.items():
+        start[view], total = total, total + len(of_view)
+    points = np.concatenate([*fragment.observations.values(), [-1]])
+    which = pairs.pair_of_match
+    found = []
+    for ids, feature in ((pairs.view_a, pairs.feature_a), (pairs.view_b, pairs.feature_b)):
+        first = np.array([start.get(int(v), -1) for v in ids], dtype=np.int64)[which]
+        found.append(np.where(first >= 0, points[np.where(first >= 0, first + feature, total)], -1))
+    return np.asarray((found[0] >= 0) & (found[0] == found[1]))
 
 
 def weighted_median(values: FloatArray, weights: FloatArray) -> float:

@@ -28,6 +28,7 @@ class JointConfig:
     window: int = 5  # keyframes that a pair may span to count as sequential
     min_matches: int = 25  # across the step, explained by the map; fewer hold nothing
     min_explained: float = 0.5  # share of the matches across the step that the map must explain
+    min_tracked: float = 0.3  # share of the matches with parallax across the step of which the map must have made points
     max_strain: float = 1.4  # residuals of the matches by the map against those by the pairs' own geometry
     noise_px: float = 0.2  # residuals below this are noise
     max_scale_sigma: float = 0.2  # of the unit of length handed across a step
@@ -36,6 +37,7 @@ class JointConfig:
         require(1 <= self.window <= 20, "window", self.window, "1 … 20")
         require(self.min_matches >= 1, "min_matches", self.min_matches, "≥ 1")
         require(0.0 <= self.min_explained <= 1.0, "min_explained", self.min_explained, "in [0, 1]")
+        require(0.0 <= self.min_tracked <= 1.0, "min_tracked", self.min_tracked, "in [0, 1]")
         require(self.max_strain > 1.0, "max_strain", self.max_strain, "> 1")
         require(self.noise_px > 0.0, "noise_px", self.noise_px, "> 0")
         require(self.max_scale_sigma > 0.0, "max_scale_sigma", self.max_scale_sigma, "> 0")
@@ -46,15 +48,17 @@ class Joints:
     """One row a step between neighbouring keyframes of the map, J of them.
 
     before, after: (J,) keyframe ids. matches: (J,) verified matches across it in pairs of at most a window. explained: (J,) how many of them the
-    map's poses explain. strain: (J,) the median pair's residuals by the map against those by its own geometry; NaN without pairs.
-    scale_sigma: (J,) relative sigma of the unit of length handed across. moved: (J,) length of the step, depth: (J,) median distance of the
-    points seen from its two ends, both in the map's units.
+    map's poses explain. parallax, tracked: (J,) how many of them have parallax, and of how many of those the map made points. strain: (J,) the
+    median pair's residuals by the map against those by its own geometry; NaN without pairs. scale_sigma: (J,) relative sigma of the unit of
+    length handed across. moved: (J,) length of the step, depth: (J,) median distance of the points seen from its two ends, in the map's units.
     """
 
     before: IntArray
     after: IntArray
     matches: FloatArray
     explained: FloatArray
+    parallax: FloatArray
+    tracked: FloatArray
     strain: FloatArray
     scale_sigma: FloatArray
     moved: FloatArray
@@ -73,6 +77,9 @@ def weak_joints(joints: Joints, rigid_unit: bool, config: JointConfig | None = N
         share = joints.explained[k] / max(joints.matches[k], 1.0)
         if joints.matches[k] >= config.min_matches and share < config.min_explained:
             found.append(Break(before, after, f"the map explains {100 * share:.0f} % of the matches across the step"))
+        elif joints.parallax[k] >= 2 * config.min_matches and joints.tracked[k] < config.min_tracked * joints.parallax[k]:
+            text = f"the map made points of {100 * joints.tracked[k] / joints.parallax[k]:.0f} % of the matches across the step"
+            found.append(Break(before, after, text))
         elif joints.matches[k] >= config.min_matches and joints.strain[k] > config.max_strain:
             found.append(Break(before, after, f"the images fit each other {joints.strain[k]:.1f} times better than they fit the map"))
         elif joints.explained[k] < config.min_matches:
@@ -95,34 +102,39 @@ def measure_joints(
     mine = sorted((k for k in keyframes if k.id in fragment.sfm_from_ref), key=lambda k: (k.tour, k.id))
     ids, tour = np.array([k.id for k in mine], dtype=np.int64), np.array([k.tour for k in mine])
     steps = np.flatnonzero(tour[1:] == tour[:-1])
-    matches, explained, strain = _across(ids, tour, pairs, found, config.noise_px * pixel_rad, config.window)
+    counts, strain = _across(ids, tour, pairs, found, config.noise_px * pixel_rad, config.window)
     sights = _Sightings.build(fragment, mine)
     ray_sigma = 0.5 * pixel_rad * max(float(np.median(fragment.point_errors)) if len(fragment.point_errors) else 1.0, 0.3)
     sigma = np.array([_scale_sigma(sights, tour, int(i), ray_sigma, config.window) for i in steps])
     moved = np.linalg.norm(np.diff(sights.centre, axis=0), axis=1)[steps]
     depth = np.array([sights.median_distance(int(i), int(i) + 2) for i in steps])
-    return Joints(ids[steps], ids[steps + 1], matches[steps], explained[steps], strain[steps], sigma, moved, depth)
+    matches, explained, parallax, tracked = counts[:, steps]
+    return Joints(ids[steps], ids[steps + 1], matches, explained, parallax, tracked, strain[steps], sigma, moved, depth)
 
 
 def _across(
     ids: IntArray, tour: IntArray, pairs: VerifiedPairs, found: Agreement, noise_rad: float, window: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """For every keyframe by position: matches, explained matches and median strain of the pairs that reach across the step after it."""
+) -> tuple[FloatArray, FloatArray]:
+    """Of the pairs that reach across the step after every keyframe, by position.
+
+    Returns:
+        (4, K) matches, explained, with parallax, tracked; and (K,) their median strain, NaN without pairs.
+    """
     known = np.flatnonzero(found.known)
     a, b = np.searchsorted(ids, pairs.frame_a[known]), np.searchsorted(ids, pairs.frame_b[known])
     near = (pairs.frame_b[known] - pairs.frame_a[known] <= window) & (tour[a] == tour[b])
-    matches, explained, strain = np.zeros(len(ids)), np.zeros(len(ids)), np.full(len(ids), np.nan)
-    ratio = found.ratio(noise_rad)
+    inliers = pairs.inliers.astype(np.float64)
+    table = np.stack([inliers, inliers * found.share, found.tracked[:, 0], found.tracked[:, 1]])
+    counts, strain, ratio = np.zeros((4, len(ids))), np.full(len(ids), np.nan), found.ratio(noise_rad)
     across: list[list[int]] = [[] for _ in ids]
     for e, i, j in zip(known[near].tolist(), a[near].tolist(), b[near].tolist()):
         for step in range(i, j):
             across[step].append(e)
     for step, rows in enumerate(across):
         if rows:
-            count = pairs.inliers[rows].astype(np.float64)
-            matches[step], explained[step] = count.sum(), (count * found.share[rows]).sum()
-            strain[step] = weighted_median(ratio[rows], count)
-    return matches, explained, strain
+            counts[:, step] = table[:, rows].sum(axis=1)
+            strain[step] = weighted_median(ratio[rows], inliers[rows])
+    return counts, strain
 
 
 @dataclass(frozen=True, slots=True, eq=False)

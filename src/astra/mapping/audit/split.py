@@ -52,14 +52,14 @@ def subset(fragment: SfmFragment, ids: Collection[int], keyframes: Sequence[Keyf
     for rows in observations.values():
         seen[np.unique(rows[rows >= 0])] += 1
     kept = seen >= 2
-    number = np.where(kept, np.cumsum(kept) - 1, -1)
+    number = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # the last for features without a point
     return replace(
         fragment,
         sfm_from_ref={k: pose for k, pose in fragment.sfm_from_ref.items() if k in ids},
         sfm_from_cam={v: pose for v, pose in fragment.sfm_from_cam.items() if v in views},
         points=fragment.points[kept],
         point_errors=fragment.point_errors[kept],
-        observations={v: np.where(rows >= 0, number[rows], -1) for v, rows in observations.items()},
+        observations={v: number[rows] for v, rows in observations.items()},
     )
 
 

@@ -98,27 +98,24 @@ def audit(fragments: Sequence[SfmFragment], given: AuditInput, config: AuditConf
     sound: list[_Checked] = []
     loops: dict[tuple[int, int], LoopFinding] = {}
     refused: set[tuple[int, int]] = set()
-    lost = 0
     for fragment in fragments:
         whole = _check(fragment, given, config)
         refused |= _held(whole, given, config)
         for checked in _cut(whole, given, config):
-            if len(checked.fragment.sfm_from_ref) < config.min_nodes:
-                lost += len(checked.fragment.sfm_from_ref)
-                continue
             sound.append(checked)
             loops |= {(loop.a, loop.b): loop for loop in checked.loops}
     if not sound:  # nothing is sound: the largest fragment stays, doubted
-        sound, lost = [_check(fragments[0], given, config)], 0
+        sound = [_check(fragments[0], given, config)]
         sound[0].doubts += [Doubt(b.before, b.after, b.reason) for b in sound[0].breaks]
     sound.sort(key=lambda checked: -len(checked.fragment.sfm_from_ref))
+    lost = sum(len(fragment.sfm_from_ref) for fragment in fragments) - sum(len(checked.fragment.sfm_from_ref) for checked in sound)
     return Audited([checked.fragment for checked in sound], _report(sound, lost, list(loops.values())), frozenset(refused))
 
 
 def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Checked:
     """Run every check that applies."""
     pairs, mine = given.pairs, [k for k in given.keyframes if k.id in fragment.sfm_from_ref]
-    found = agreement(pairs, fragment.sfm_from_cam, config.tolerance_px * given.pixel_rad)
+    found = agreement(pairs, fragment, config.tolerance_px * given.pixel_rad)
     checked = _Checked(fragment, found)
     joints = measure_joints(fragment, mine, pairs, found, given.pixel_rad, config.joints)
     checked.breaks += weak_joints(joints, math.isfinite(fragment.unit_m), config.joints)
@@ -146,7 +143,7 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
 
 
 def _cut(whole: _Checked, given: AuditInput, config: AuditConfig, depth: int = 3) -> list[_Checked]:
-    """The parts of a broken fragment, each checked again and cut again; one that no cut mends is doubted."""
+    """The parts of a broken fragment, small ones left out, each checked again and cut again; one that no cut mends is doubted."""
     if not whole.breaks:
         return [whole]
     ids = parts(whole.fragment.sfm_from_ref, given.keyframes, whole.breaks, _links(whole, given, config))
@@ -154,18 +151,18 @@ def _cut(whole: _Checked, given: AuditInput, config: AuditConfig, depth: int = 3
     if len(ids) == 1 or depth == 0:  # what joins the runs elsewhere is sound, or cutting did not help
         whole.doubts += [Doubt(b.before, b.after, b.reason) for b in whole.breaks if b.contradicted]
         return [whole]
-    again = [_check(subset(whole.fragment, part, given.keyframes), given, config) for part in ids]
+    again = [_check(subset(whole.fragment, part, given.keyframes), given, config) for part in ids if len(part) >= config.min_nodes]
     return [piece for checked in again for piece in _cut(checked, given, config, depth - 1)]
 
 
 def _links(whole: _Checked, given: AuditInput, config: AuditConfig) -> dict[tuple[int, int], float]:
-    """Pairs of keyframes → matches that the map explains as well as the images themselves do."""
+    """Pairs of keyframes → matches that became points of the map, where it explains them as well as the images themselves do."""
     pairs, share = given.pairs, whole.found.share
     ratio = whole.found.ratio(config.joints.noise_px * given.pixel_rad)
     links: dict[tuple[int, int], float] = {}
     for e in np.flatnonzero(whole.found.known & (share >= config.loops.min_explained) & (ratio <= config.joints.max_strain)):
         key = int(pairs.frame_a[e]), int(pairs.frame_b[e])
-        links[key] = links.get(key, 0.0) + float(share[e] * pairs.inliers[e])
+        links[key] = links.get(key, 0.0) + float(whole.found.tracked[e, 1])
     return links
 
 
