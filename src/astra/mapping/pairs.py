@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray
-from astra.geometry import CameraRig, Pose2, Pose3, RigCamera
+from astra.core.types import Float32Array, FloatArray, IntArray
+from astra.geometry import CameraRig, Pose2, Pose3
 from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
+from astra.mapping.place_index import most_alike
+from astra.mapping.view_overlap import Viewpoints
 from astra.perception.local import LocalFeatureConfig, match_units, unit_descriptors
 
 
@@ -58,11 +60,12 @@ class PairMatches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ViewTable:
-    """One row a view, in the order of `ViewSet`."""
+    """One row a view, in the order of `ViewSet`; `rows` lists the views of each keyframe."""
 
     keyframe: IntArray  # index into the keyframes
     camera: IntArray  # index into the rig
     tour: IntArray
+    rows: list[IntArray]
 
 
 def choose_pairs(keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], views: ViewSet, config: PairConfig) -> list[tuple[int, int]]:
@@ -125,8 +128,10 @@ def load_matches(path: Path) -> list[PairMatches]:
 
 def _table(keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], views: ViewSet) -> _ViewTable:
     where = {view.id: (k, rigs[f.tour].names.index(view.camera), f.tour) for k, f in enumerate(keyframes) for view in f.views}
-    rows = np.array([where[int(view_id)] for view_id in views.ids], dtype=np.int64).reshape(-1, 3)
-    return _ViewTable(rows[:, 0], rows[:, 1], rows[:, 2])
+    table = np.array([where[int(view_id)] for view_id in views.ids], dtype=np.int64).reshape(-1, 3)
+    order = np.argsort(table[:, 0], kind="stable")
+    rows = np.split(order, np.searchsorted(table[order, 0], np.arange(1, len(keyframes))))
+    return _ViewTable(table[:, 0], table[:, 1], table[:, 2], rows)
 
 
 def _without_odometry(table: _ViewTable, views: ViewSet, config: PairConfig) -> set[tuple[int, int]]:
@@ -135,12 +140,15 @@ def _without_odometry(table: _ViewTable, views: ViewSet, config: PairConfig) -> 
     if n <= config.exhaustive_below:
         return {(i, j) for i in range(n) for j in range(i + 1, n)}
     chosen = set()
-    gaps = set(range(1, config.window + 1)) | {2**k for k in range(3, 6)}
+    gaps = sorted(set(range(1, config.window + 1)) | {2**k for k in range(3, 6)})
     for i in range(n):
-        ahead = np.isin(table.keyframe - table.keyframe[i], list(gaps)) & (table.tour == table.tour[i])
-        chosen |= {(i, int(j)) for j in np.flatnonzero(ahead)}
-    for i, j in _most_alike(views.place, np.abs(table.keyframe[:, None] - table.keyframe) > config.window, 2 * config.loops):
-        chosen.add((i, j))
+        ahead = [int(table.keyframe[i]) + gap for gap in gaps]
+        chosen |= {(i, int(j)) for k in ahead if k < len(table.rows) for j in table.rows[k] if table.tour[j] == table.tour[i]}
+    cameras = max((len(rows) for rows in table.rows), default=0)
+    found, _ = most_alike(views.place, views.place, 2 * config.loops + (2 * config.window + 1) * cameras)
+    for i, others in enumerate(found):
+        far = others[np.abs(table.keyframe[others] - table.keyframe[i]) > config.window][: 2 * config.loops]
+        chosen |= {(min(i, int(j)), max(i, int(j))) for j in far}
     return chosen
 
 
@@ -149,66 +157,90 @@ def _with_odometry(
 ) -> set[tuple[int, int]]:
     """Views that overlap by odometry: the best of the keyframes ahead, and of the rest those that also look alike."""
     base = [f.odom_from_base or Pose2() for f in keyframes]
-    odom_from_cam = [
-        Pose3.from_pose2(base[k]) @ rigs[t].cameras[c].base_from_cam for k, c, t in zip(table.keyframe, table.camera, table.tour)
-    ]
-    positions = np.array([[p.x, p.y] for p in base])
-    steps = np.linalg.norm(np.diff(positions, axis=0, prepend=positions[:1]), axis=1)
-    travelled = np.cumsum(steps)[table.keyframe]
-    frusta = [_frustum(rigs[t].cameras[c], odom_from_cam[i]) for i, (c, t) in enumerate(zip(table.camera, table.tour))]
+    first = np.cumsum([0] + [len(rig.cameras) for rig in rigs])
+    placed = Viewpoints.of(
+        [Pose3.from_pose2(base[k]) @ rigs[t].cameras[c].base_from_cam for k, c, t in zip(table.keyframe, table.camera, table.tour)],
+        first[table.tour] + table.camera,
+        tuple(camera for rig in rigs for camera in rig.cameras),
+    )
+    ahead, apart = _near_by_odometry(np.array([[p.x, p.y] for p in base]), keyframes, table, placed, config)
     chosen: set[tuple[int, int]] = set()
-    same_tour = table.tour[:, None] == table.tour
-    gap = table.keyframe[:, None] - table.keyframe
-    near = np.linalg.norm(positions[table.keyframe][:, None] - positions[table.keyframe], axis=2)
-    plausible = near < config.loop_radius_m + config.drift * np.abs(travelled[:, None] - travelled)
-    axes = np.array([p.rotation[:, 2] for p in odom_from_cam])
-    plausible &= axes @ axes.T > math.cos(config.max_view_angle_rad)
-    sequential = same_tour & plausible & (gap < 0) & (gap >= -config.window)
-    overlap = _overlaps(frusta, odom_from_cam, rigs, table, sequential | (plausible & (np.abs(gap) > config.window)))
-    for i in range(len(views)):
-        ahead = np.flatnonzero(sequential[i] & (overlap[i] >= config.min_overlap))
-        best = ahead[np.argsort(-overlap[i, ahead], kind="stable")][: config.sequential]
-        chosen |= {(i, int(j)) for j in best}
-    loops = same_tour & plausible & (np.abs(gap) > config.window) & (overlap >= config.min_overlap)
-    loops |= ~same_tour  # another tour's odometry has its own origin: only the pictures can tell
-    chosen |= set(_most_alike(views.place, loops, config.loops))
-    return chosen
+    ahead, overlap = _overlapping(ahead, placed, config)
+    for i, rows in _by_first(ahead, len(views)):
+        best = rows[np.argsort(-overlap[rows], kind="stable")][: config.sequential]
+        chosen |= {(i, int(j)) for j in ahead[best, 1]}
+    if config.loops == 0 or views.place.shape[1] == 0:
+        return chosen
+    apart = _likeliest(apart, views, 8 * config.loops)
+    apart, _ = _overlapping(apart, placed, config)
+    apart = np.concatenate([apart, _of_other_tours(table, views, config)])
+    apart = _likeliest(apart, views, config.loops)
+    return chosen | {(int(min(i, j)), int(max(i, j))) for i, j in apart}
 
 
-def _most_alike(place: Float32Array, allowed: BoolArray, count: int) -> Iterator[tuple[int, int]]:
-    """For each row the `count` allowed others with the highest place similarity, as pairs (i, j), i < j."""
-    if count == 0 or place.shape[1] == 0:
-        return
-    for i in range(len(place)):
-        others = np.flatnonzero(allowed[i])
-        similarity = place[others] @ place[i]
-        for j in others[np.argsort(-similarity, kind="stable")][:count]:
-            if i != j:
-                yield min(i, int(j)), max(i, int(j))
+def _near_by_odometry(
+    positions: FloatArray, keyframes: Sequence[Keyframe], table: _ViewTable, placed: Viewpoints, config: PairConfig
+) -> tuple[IntArray, IntArray]:
+    """Pairs of views (P, 2) of one tour that odometry allows to show the same and that look the same way.
+
+    Returns:
+        Those within the window, earlier view first, and those further apart in time, each in both directions.
+    """
+    from scipy.spatial import cKDTree
+
+    steps = np.linalg.norm(np.diff(positions, axis=0, prepend=positions[:1]), axis=1)
+    travelled = np.cumsum(steps)
+    tour = np.array([f.tour for f in keyframes])
+    axes, narrow = placed.axes(), math.cos(config.max_view_angle_rad)
+    ahead, apart = [np.zeros((0, 2), dtype=np.int64)], [np.zeros((0, 2), dtype=np.int64)]
+    for t in np.unique(tour):
+        mine = np.flatnonzero(tour == t)
+        tree = cKDTree(positions[mine])
+        furthest = np.maximum(travelled[mine] - travelled[mine[0]], travelled[mine[-1]] - travelled[mine])
+        for k, reach in zip(mine, config.loop_radius_m + config.drift * furthest):
+            near = mine[tree.query_ball_point(positions[k], reach)]
+            way = np.linalg.norm(positions[near] - positions[k], axis=1)
+            near = near[(way < config.loop_radius_m + config.drift * np.abs(travelled[near] - travelled[k])) & (near != k)]
+            gap = near - k
+            for others, out in ((near[(gap > 0) & (gap <= config.window)], ahead), (near[np.abs(gap) > config.window], apart)):
+                if len(others):
+                    a, b = (grid.ravel() for grid in np.meshgrid(table.rows[k], np.concatenate([table.rows[o] for o in others]), indexing="ij"))
+                    same = np.einsum("pi,pi->p", axes[a], axes[b]) > narrow
+                    out.append(np.stack([a[same], b[same]], axis=1))
+    return np.concatenate(ahead), np.concatenate(apart)
 
 
-def _frustum(camera: RigCamera, odom_from_cam: Pose3) -> FloatArray:
-    """Points (36, 3) [m, odom] that fill the camera's view between 1 and 4 m."""
-    u = np.linspace(0.1, 0.9, 4) * camera.model.width
-    v = np.linspace(0.2, 0.8, 3) * camera.model.height
-    grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
-    rays = np.column_stack([camera.model.unproject(grid), np.ones(len(grid))])
-    return odom_from_cam.apply(np.concatenate([rays * depth for depth in (1.0, 2.0, 4.0)]))
+def _overlapping(pairs: IntArray, placed: Viewpoints, config: PairConfig) -> tuple[IntArray, FloatArray]:
+    """The pairs that overlap enough, and by how much."""
+    overlap = placed.overlaps(pairs[:, 0], pairs[:, 1])
+    keep = overlap >= config.min_overlap
+    return pairs[keep], overlap[keep]
 
 
-def _overlaps(
-    frusta: Sequence[FloatArray], odom_from_cam: Sequence[Pose3], rigs: Sequence[CameraRig], table: _ViewTable, wanted: BoolArray
-) -> Float32Array:
-    """(V, V) share of view i's volume that view j sees, averaged with the reverse; 0 where not wanted."""
-    n = len(frusta)
-    seen = np.zeros((n, n), dtype=np.float32)
-    wanted = wanted | wanted.T
-    for j in range(n):
-        others = np.flatnonzero(wanted[:, j])
-        if len(others) == 0:
-            continue
-        model = rigs[table.tour[j]].cameras[table.camera[j]].model
-        points = odom_from_cam[j].inverse().apply(np.concatenate([frusta[int(i)] for i in others]))
-        _, visible = model.project(points)
-        seen[others, j] = visible.reshape(len(others), -1).mean(axis=1)
-    return 0.5 * (seen + seen.T)
+def _likeliest(pairs: IntArray, views: ViewSet, count: int) -> IntArray:
+    """Of each first view's pairs the `count` whose places look most alike."""
+    kept = [np.zeros((0, 2), dtype=np.int64)]
+    for i, rows in _by_first(pairs, len(views)):
+        others = np.unique(pairs[rows, 1])
+        best = others[np.argsort(-(views.place[others] @ views.place[i]), kind="stable")][:count]
+        kept.append(np.stack([np.full(len(best), i), best], axis=1))
+    return np.concatenate(kept)
+
+
+def _of_other_tours(table: _ViewTable, views: ViewSet, config: PairConfig) -> IntArray:
+    """Another tour's odometry has its own origin: only the pictures can tell. Pairs (P, 2) of views of different tours."""
+    pairs = [np.zeros((0, 2), dtype=np.int64)]
+    for t in np.unique(table.tour):
+        mine, others = np.flatnonzero(table.tour == t), np.flatnonzero(table.tour != t)
+        found, _ = most_alike(views.place[mine], views.place[others], config.loops)
+        pairs.append(np.stack([np.repeat(mine, found.shape[1]), others[found.ravel()]], axis=1))
+    return np.concatenate(pairs)
+
+
+def _by_first(pairs: IntArray, count: int) -> Iterator[tuple[int, IntArray]]:
+    """For each view that comes first in some pairs (P, 2), the rows of those."""
+    order = np.argsort(pairs[:, 0], kind="stable")
+    bounds = np.searchsorted(pairs[order, 0], np.arange(count + 1))
+    for i in range(count):
+        if bounds[i] < bounds[i + 1]:
+            yield i, order[bounds[i] : bounds[i + 1]]

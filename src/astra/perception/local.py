@@ -13,6 +13,7 @@ from astra.core.config import require
 from astra.core.types import Float32Array, IntArray, UInt8Array
 
 DESCRIPTOR_SIZE = 128
+BLOCK_ROWS = 256  # of the matrix of similarities that is made at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,18 @@ def match_units(a: Float32Array, b: Float32Array, config: LocalFeatureConfig) ->
     """`match` for unit descriptors (N, 128) and (M, 128) float32, for callers that match the same image many times."""
     if len(a) < 2 or len(b) < 2:
         return np.zeros((0, 2), dtype=np.int64)
-    similarity = a @ b.T
-    rows = np.arange(len(a))
-    best = similarity.argmax(axis=1)
-    mutual = similarity.argmax(axis=0)[best] == rows
-    top = similarity[rows, best]
-    similarity[rows, best] = -2.0
-    second = similarity.max(axis=1)
+    best = np.empty(len(a), dtype=np.int64)
+    top, second = np.empty(len(a), dtype=np.float32), np.empty(len(a), dtype=np.float32)
+    column_top = np.full(len(b), -2.0, dtype=np.float32)
+    for lo in range(0, len(a), BLOCK_ROWS):  # a block stays in the processor's cache while it is searched
+        similarity = a[lo : lo + BLOCK_ROWS] @ b.T
+        rows, block = np.arange(len(similarity)), slice(lo, lo + len(similarity))
+        best[block] = similarity.argmax(axis=1)
+        top[block] = similarity[rows, best[block]]
+        np.maximum(column_top, similarity.max(axis=0), out=column_top)
+        similarity[rows, best[block]] = -2.0
+        second[block] = similarity.max(axis=1)
+    mutual = top >= column_top[best]
     # Squared distance of unit vectors is 2 − 2·cosine.
     near = 2.0 - 2.0 * top
     far = 2.0 - 2.0 * second

@@ -94,3 +94,34 @@ def test_matches_name_rows_of_their_views_and_survive_the_disk(tmp_path):
     np.testing.assert_array_equal(loaded[0].rows, matches[0].rows)
     save_views(tmp_path / "v.npz", views)
     np.testing.assert_array_equal(load_views(tmp_path / "v.npz").descriptors, views.descriptors)
+
+
+def test_a_long_tours_pairs_grow_linearly_with_its_length():
+    """Laps of a building: what an image is compared with does not grow with what was driven before."""
+
+    def count(n):
+        poses = [Pose2(10.0 * math.cos(0.045 * k), 10.0 * math.sin(0.045 * k), 0.045 * k + math.pi / 2) for k in range(n)]
+        place = np.random.default_rng(0).normal(size=(n, 16)).astype(np.float32)
+        place /= np.linalg.norm(place, axis=1, keepdims=True)
+        return len(choose_pairs(keyframes_of(poses, FRONT), [FRONT], views_of(n, place), PairConfig()))
+
+    counts = [count(n) for n in (300, 500, 700)]
+    assert abs((counts[2] - counts[1]) - (counts[1] - counts[0])) < 0.1 * (counts[1] - counts[0])
+
+
+def test_the_most_alike_are_found_without_a_table_of_all(monkeypatch):
+    from astra.mapping import place_index
+
+    rng = np.random.default_rng(4)
+    places = rng.normal(size=(900, 24)).astype(np.float32)
+    places[450:] = places[:450] + 0.3 * places[450:]
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    expected = np.argsort(-(places @ places.T), axis=1, kind="stable")[:, :8]
+    rows, cosines = place_index.most_alike(places, places, 8)
+    assert (rows == expected).mean() > 0.999 and (np.diff(cosines, axis=1) <= 1e-6).all()
+    monkeypatch.setattr(place_index, "EXACT_BELOW", 100)
+    fast, values = place_index.most_alike(places, places, 8)
+    assert np.mean([len(set(a) & set(b)) / 8 for a, b in zip(fast, expected)]) > 0.97
+    np.testing.assert_allclose(values[:, 0], 1.0, atol=1e-4)
+    assert (place_index.most_alike(places, places, 8)[0] == fast).all()
+    assert place_index.most_alike(places[:, :0], places[:, :0], 8)[0].shape == (900, 0)
