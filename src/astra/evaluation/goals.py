@@ -13,9 +13,11 @@ import numpy as np
 
 from astra.core.errors import AstraError
 from astra.geometry import CameraModel, Pose2, Pose3
+from astra.global_model.coarse import text_similarity
 from astra.global_model.goal import GoalFinder
 from astra.global_model.loaded import LoadedMap
 from astra.global_model.types import FindResult, GoalStatus
+from astra.perception.text import normalise_text
 from astra.sim.furniture import open_catalogue
 from astra.sim.worlds.build import PLANNERS, Draft
 from astra.sim.worlds.language import Instruction, InstructionKind, instructions
@@ -127,9 +129,9 @@ def _area(found: FindResult, finder: GoalFinder, world: WorldTruth, world_from_m
     points = [np.array([stand.x, stand.y])]
     if best.landmark_id is not None:
         mark = world_from_map.apply(np.asarray(finder.loaded.map.landmarks[best.landmark_id].position_map[:2]))
-        true = next((m for m in world.landmarks if np.linalg.norm(np.asarray(m.position[:2]) - mark) < 0.5 and m.area), None)
-        if true is not None:
-            return true.area
+        near = [m for m in world.landmarks if np.linalg.norm(np.asarray(m.position[:2]) - mark) < 0.5 and m.area]
+        if near:
+            return max(near, key=lambda m: text_similarity(normalise_text(m.text or m.category), normalise_text(best.label))).area
         points.insert(0, mark)
     for point in points:
         inside = [a for a in world.areas if a.contains(float(point[0]), float(point[1]))]

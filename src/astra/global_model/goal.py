@@ -161,6 +161,8 @@ class GoalFinder:
         return replace(meaning, score=best), stand
 
     def _same_place(self, one: Meaning, other: Meaning) -> bool:
+        if one.place >= 0 and other.place >= 0:
+            return one.place == other.place
         a, b = self._landmark(one), self._landmark(other)
         reach = self.config.same_name_m if _name(a) == _name(b) else self.config.same_place_m
         return bool(np.linalg.norm(a.position_map[:2] - b.position_map[:2]) <= reach)

@@ -23,11 +23,12 @@ class DetectedLandmark:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How well a landmark fits a sentence: `score` 0..1 and one sentence why."""
+    """How well a landmark fits a sentence: `score` 0..1 and one sentence why. Landmarks of one `place` mean one goal; −1: not said."""
 
     landmark_id: int
     score: float
     why: str
+    place: int = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

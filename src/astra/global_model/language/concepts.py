@@ -1,0 +1,81 @@
+"""Kinds of place: what they are called, what stands there, what people want there. The ontology ships as `concepts.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import yaml
+
+from astra.core.types import Float32Array, FloatArray, IntArray
+from astra.global_model.language.words import same_word
+from astra.perception.embedding import TextEmbedder
+from astra.perception.text import normalise_text
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A kind of place; texts are normalised. `instead`: kinds of place that will do where the map has none of this."""
+
+    name: str
+    names: tuple[str, ...]
+    uses: tuple[str, ...]
+    things: tuple[str, ...] = ()  # objects that give it away
+    hints: tuple[str, ...] = ()  # objects that stand there and elsewhere too
+    instead: tuple[str, ...] = ()
+
+
+@cache
+def load_concepts() -> tuple[Concept, ...]:
+    """The ontology of places that ships with this package."""
+    document = yaml.safe_load(resources.files(__package__).joinpath("concepts.yaml").read_text(encoding="utf-8"))
+    return tuple(
+        Concept(
+            str(name), _texts(entry["names"]), tuple(use for line in entry["uses"] for use in _texts(line.split(", "))), _texts(entry.get("things", ())),
+            _texts(entry.get("hints", ())), tuple(entry.get("instead", ())),
+        )
+        for name, entry in document.items()
+    )  # fmt: skip
+
+
+def _texts(texts: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(normalise_text(str(text)) for text in texts))
+
+
+def concepts_named(label: str, concepts: tuple[Concept, ...], min_similarity: float) -> tuple[int, ...]:
+    """The kinds of place whose name a sign's normalised text contains; where one name holds another, the longer: "phone room", not "room"."""
+    found: dict[int, int] = {}
+    for i, concept in enumerate(concepts):
+        lengths = [len(name) for name in concept.names if _contains(label, name, min_similarity)]
+        if lengths:
+            found[i] = max(lengths)
+    longest = max(found.values(), default=0)
+    return tuple(i for i, length in found.items() if length >= 0.6 * longest)
+
+
+def _contains(label: str, name: str, min_similarity: float) -> bool:
+    if label.replace(" ", "") == name.replace(" ", ""):
+        return True
+    shown = label.split()
+    return all(any(same_word(w, s, min_similarity) for s in shown) for w in name.split())
+
+
+class Uses:
+    """How well sentences fit kinds of place: cosines with each kind's prototypes, the mean of the best few."""
+
+    def __init__(self, concepts: tuple[Concept, ...], embedder: TextEmbedder, best: int = 3) -> None:
+        pairs = [(text, i) for i, concept in enumerate(concepts) for text in dict.fromkeys((*concept.names, *concept.uses, *concept.things))]
+        self._owner: IntArray = np.array([i for _, i in pairs], dtype=np.int64)
+        self._vectors: Float32Array = embedder.embed([text for text, _ in pairs])
+        self._count, self._best = len(concepts), best
+
+    def fit(self, sentence: Float32Array) -> FloatArray:
+        """(C,) cosine of a sentence's embedding (D,) with each kind of place."""
+        cosines = np.asarray(self._vectors @ sentence, dtype=np.float64)
+        out = np.full(self._count, -1.0)
+        for i in range(self._count):
+            own = cosines[self._owner == i]
+            out[i] = np.sort(own)[-self._best :].mean()
+        return out

@@ -1,0 +1,135 @@
+"""What a sentence names, and how: places wanted, places beside which they lie, places that are not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from astra.global_model.language.words import FILLER, content, has_digit, same_word, spaced
+from astra.perception.text import normalise_text
+
+_NOT = frozenset(
+    "not no except but without avoid excluding unlike never dont other another different else besides apart instead isn don isnt".split()  # noqa: SIM905
+)
+_AFTER_IT = frozenset(("taken", "occupied", "busy", "closed", "full", "locked", "booked"))  # "203 is taken": what was named before is not meant
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Words `start` … `end` (exclusive) of the sentence name `name`: a label on the map, or else a kind of place or a thing."""
+
+    start: int
+    end: int
+    name: str
+    is_label: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A sentence taken apart: `words`, what is named in them, and which of it is wanted, beside what, and not meant.
+
+    `number`: a room number that names nothing on the map, so that nothing on the map is meant.
+    """
+
+    words: tuple[str, ...]
+    wanted: Mention | None = None
+    beside: Mention | None = None
+    avoided: Mention | None = None
+    number: str = ""
+
+    @property
+    def coverage(self) -> float:
+        """Share of the sentence's words of weight that name what is wanted."""
+        if self.wanted is None:
+            return 0.0
+        weighty = [k for k, word in enumerate(self.words) if word not in FILLER]
+        return sum(self.wanted.start <= k < self.wanted.end for k in weighty) / max(len(weighty), 1)
+
+
+def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_similarity: float) -> Request:
+    """Find what a sentence names.
+
+    Args:
+        labels: normalised texts on the map.
+        names: normalised names of kinds of place and of things, with the number of their kind.
+    """
+    words = tuple(spaced(normalise_text(text)).split())
+    found = _without_overlap([*_labels(words, labels, min_similarity), *_names(words, names, min_similarity)])
+    number = next((w for k, w in enumerate(words) if w.isdigit() and len(w) >= 2 and not any(m.start <= k < m.end for m in found)), "")
+    if not found:
+        return Request(words, number=number)
+    cues = [k for k, word in enumerate(words) if word in _NOT and not any(m.start <= k < m.end for m in found)]
+    avoided = _avoided(words, found, cues)
+    rest = [m for m in found if m is not avoided]
+    if not rest:
+        return Request(words, None, None, avoided, number)
+    beside = next((m for m in rest[1:] if m.name != rest[0].name), None)
+    return Request(words, rest[0], beside, avoided, number)
+
+
+def _avoided(words: Sequence[str], found: Sequence[Mention], cues: Sequence[int]) -> Mention | None:
+    """What is not meant: of two names the one of a single room, else the one behind the negation."""
+    occupied = [k for k, word in enumerate(words) if word in _AFTER_IT]
+    if occupied:
+        before = [m for m in found if m.end <= occupied[0]]
+        return before[-1] if before else None
+    if not cues:
+        return None
+    single = [m for m in found if m.is_label]
+    if len(found) > 1 and len(single) == 1:
+        return single[0]
+    behind = [m for m in found if m.start > cues[0]]
+    return behind[0] if behind and (len(found) == 1 or behind[0] is not found[0]) else None
+
+
+def _labels(words: Sequence[str], labels: Sequence[str], min_similarity: float) -> list[Mention]:
+    """Labels all of whose words of weight occur in a row (filler between them does not count)."""
+    out = []
+    for label in dict.fromkeys(labels):
+        wanted = content(spaced(label))
+        for start in range(len(words)):
+            end = _matched(words, start, wanted, min_similarity)
+            if end is not None:
+                out.append(Mention(_with_filler_before(words, start, spaced(label)), end, label, True))
+                break
+        else:  # a room's number says which room, whatever else the sign and the sentence call it
+            numbers = [w for w in wanted if has_digit(w) and len(w) >= 2]
+            out += [Mention(words.index(w), words.index(w) + 1, label, True) for w in numbers[:1] if w in words]
+    return out
+
+
+def _names(words: Sequence[str], names: Mapping[str, int], min_similarity: float) -> list[Mention]:
+    out = []
+    for name in names:
+        wanted = name.split()
+        for start in range(len(words) - len(wanted) + 1):
+            if all(same_word(w, words[start + k], min_similarity) for k, w in enumerate(wanted)):
+                out.append(Mention(start, start + len(wanted), name, False))
+                break
+    return out
+
+
+def _matched(words: Sequence[str], start: int, wanted: Sequence[str], min_similarity: float) -> int | None:
+    k = start
+    for number, word in enumerate(wanted):
+        while number and k < len(words) and words[k] in FILLER and word not in FILLER:
+            k += 1
+        if k >= len(words) or not (words[k] == word if has_digit(word) else same_word(word, words[k], min_similarity)):
+            return None
+        k += 1
+    return k
+
+
+def _with_filler_before(words: Sequence[str], start: int, label: str) -> int:
+    """"room" in "room 317" belongs to the label ROOM 317."""
+    own = label.split()
+    return start - 1 if start > 0 and words[start - 1] in FILLER and words[start - 1] in own else start
+
+
+def _without_overlap(found: Sequence[Mention]) -> list[Mention]:
+    """The longest names, labels before kinds of place, in the sentence's order."""
+    kept: list[Mention] = []
+    for mention in sorted(found, key=lambda m: (-(m.end - m.start), not m.is_label, -len(m.name), m.start)):
+        if all(mention.end <= other.start or mention.start >= other.end for other in kept):
+            kept.append(mention)
+    return sorted(kept, key=lambda m: m.start)
