@@ -46,10 +46,8 @@ def make_extractor(name: str, config: Path | None = None) -> LandmarkExtractor |
         return None
     if name == "text":
         from astra.mapping.text_landmarks import TextLandmarkExtractor
-        from astra.perception.text import TextReader, TextReaderConfig
 
-        # A tour passes every sign many times, some of them near: enlarging less reads as many signs in two thirds of the time.
-        return TextLandmarkExtractor(TextReader(TextReaderConfig(min_long_side_px=448)))
+        return TextLandmarkExtractor()
     from dataclasses import replace
 
     from astra.core.config import load_config

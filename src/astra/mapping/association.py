@@ -16,16 +16,15 @@ import numpy as np
 from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.mapping.doubles import candidate_of, with_pieces, without_doubles
 from astra.mapping.landmarks import LandmarkConfig, ViewEvidence
-from astra.mapping.sightings import Sighting, can_face, is_cut, ray_miss, sight, triangulate
-from astra.mapping.wording import similarity
+from astra.mapping.sightings import Sighting, can_face, is_cut, ray_miss, sides, sight, triangulate
+from astra.mapping.wording import letters, similarity
 from astra.topomap.types import Landmark
 
 
 def associate(evidence: Sequence[ViewEvidence], config: LandmarkConfig | None = None) -> list[Landmark]:
     """Landmarks from all views' detections, ids from 0 in the order of their first view; they list the views that detected them."""
     config = config or LandmarkConfig()
-    whole = [sight(d, view, config) for view in evidence for d in view.detections if not is_cut(d, view)]
-    pieces = [sight(d, view, config) for view in evidence for d in view.detections if is_cut(d, view)]
+    whole, pieces = whole_and_pieces(evidence, config)
     clusters = _clusters_with_depth([s for s in whole if math.isfinite(s.depth_m)], config)
     rest = _join_by_ray(clusters, [s for s in whole if not math.isfinite(s.depth_m)], config)
     clusters += _clusters_of_rays(rest, config)
@@ -34,6 +33,14 @@ def associate(evidence: Sequence[ViewEvidence], config: LandmarkConfig | None = 
     landmarks = [with_pieces(m, pieces, config) for m in landmarks]
     landmarks.sort(key=lambda m: (m.view_ids[0], m.label))
     return [_renumbered(m, i) for i, m in enumerate(landmarks)]
+
+
+def whole_and_pieces(evidence: Sequence[ViewEvidence], config: LandmarkConfig) -> tuple[list[Sighting], list[Sighting]]:
+    """All sightings, parted; what touches the border yet reads as what was read elsewhere is whole too."""
+    all_of_them = [(sight(d, view, config), is_cut(d, view)) for view in evidence for d in view.detections]
+    known = {letters(s.detection.label) for s, cut in all_of_them if s.detection.is_text and not cut}
+    whole = [s for s, cut in all_of_them if not cut or (s.detection.is_text and letters(s.detection.label) in known)]
+    return whole, [s for s, cut in all_of_them if cut and not (s.detection.is_text and letters(s.detection.label) in known)]
 
 
 def _clusters_with_depth(sightings: list[Sighting], config: LandmarkConfig) -> list[list[Sighting]]:
@@ -92,13 +99,14 @@ def _clusters_of_rays(rays: Sequence[Sighting], config: LandmarkConfig) -> list[
     alike &= np.equal.outer([s.detection.is_text for s in rays], [s.detection.is_text for s in rays])
     origins, directions = np.array([s.origin for s in rays]), np.array([s.direction for s in rays])
     nodes = np.array([s.node_id for s in rays])
-    first, second = _promising_pairs(origins, directions, alike & np.not_equal.outer(nodes, nodes), config)
+    faces = sides(directions, directions)
+    first, second = _promising_pairs(origins, directions, alike & faces & np.not_equal.outer(nodes, nodes), config)
     points = _midpoints(origins[first], directions[first], origins[second], directions[second])
     sigma = np.array([s.angle_sigma for s in rays])
     support = np.zeros((len(first), len(rays)), dtype=bool)
     for lo in range(0, len(first), 1000):
         chunk = slice(lo, lo + 1000)
-        support[chunk] = _hits(points[chunk], origins, directions, sigma, config) & alike[first[chunk]]
+        support[chunk] = _hits(points[chunk], origins, directions, sigma, config) & (alike & faces)[first[chunk]] & faces[second[chunk]]
     clusters = []
     while len(support) and int(support.sum(axis=1).max()) >= 2:
         members = support[int(support.sum(axis=1).argmax())].copy()

@@ -50,7 +50,8 @@ def _is_sure(kept: Sequence[Sighting], best: Sighting, config: LandmarkConfig) -
     characters = len(letters(best.detection.label))
     nodes = len({s.node_id for s in kept})
     if best.detection.is_text and characters < config.min_characters:  # short readings are mostly pieces or noise, yet WC is a sign
-        return nodes > config.min_observations and best.detection.score >= config.sure_score
+        clear = {s.node_id for s in kept if s.detection.score >= config.sure_score and s.height_px >= config.clear_px}
+        return len(clear) >= max(config.min_observations, 2) or (nodes > config.min_observations and best.detection.score >= config.sure_score)
     if nodes >= config.min_observations:
         return True
     return best.detection.score >= config.sure_score and characters >= config.sure_characters and math.isfinite(best.depth_m)
@@ -59,7 +60,7 @@ def _is_sure(kept: Sequence[Sighting], best: Sighting, config: LandmarkConfig) -
 def without_doubles(candidates: list[Candidate], config: LandmarkConfig) -> list[Landmark]:
     """Of candidates that are one sign, or a piece or misreading of it, keep the one that more views saw; its views are joined."""
     kept: list[Candidate] = []
-    for c in sorted(candidates, key=lambda c: (-len(c.landmark.view_ids), -len(c.landmark.label))):
+    for c in sorted(candidates, key=lambda c: (-len(c.landmark.view_ids), -len(c.landmark.label), c.landmark.position_sigma_m)):
         twin = next((i for i, k in enumerate(kept) if _is_seen_again(k, c, config)), None)
         if twin is None:
             kept.append(c)
@@ -104,13 +105,14 @@ def _is_seen_again(strong: Candidate, weak: Candidate, config: LandmarkConfig) -
         return 2 * len(weak.landmark.view_ids) <= len(strong.landmark.view_ids) and _is_piece(strong.landmark, weak.landmark, config)
     if is_double(strong.landmark, weak.landmark, config):
         return True
-    if similarity(strong.landmark.label, weak.landmark.label) < config.min_similarity:
+    alike = similarity(strong.landmark.label, weak.landmark.label)
+    misses = [ray_miss(s, strong.landmark.position_map) for s in weak.sightings]
+    if alike < config.min_similarity:
         return False
     if len(weak.landmark.node_ids) == 1:  # its depth may be wrong, and that of a stronger one of few sightings too
-        on_line = all(ray_miss(s, strong.landmark.position_map) <= config.max_ray_miss_m for s in weak.sightings)
-        return on_line or (len(strong.sightings) <= FEW and do_meet([*strong.sightings, *weak.sightings], config))
+        return max(misses) <= config.max_ray_miss_m or (len(strong.sightings) <= FEW and do_meet([*strong.sightings, *weak.sightings], config))
     is_weak = 2 * len(weak.landmark.view_ids) <= len(strong.landmark.view_ids)
-    return is_weak and all(ray_miss(s, strong.landmark.position_map) <= 0.5 * config.max_ray_miss_m for s in weak.sightings)
+    return (is_weak or alike >= 0.75) and max(misses) <= 0.5 * config.max_ray_miss_m
 
 
 def _is_piece(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 from astra.core.types import AnyArray, BoolArray, FloatArray
 from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvidence
 
+TOUCH_PX = 1.5  # what comes so close to the image's border is cut by it
+CLEAR_SCORE = 0.9  # of a text that is read although the border takes some of its letters' height
 MAX_SIDES_COS = math.cos(math.radians(160.0))  # of a flat thing: between two looks at it
 
 
@@ -19,6 +21,7 @@ class Sighting:
     """A detection in space: the ray `origin` + t · `direction` (3,) [m, map], its `depth_m` along the ray or NaN, and the depth's sigma.
 
     left, right: (3,) unit rays [map] through the middle of the polygon's two sides. angle_sigma: of the ray [rad].
+    near_border: a part of it may lie outside of the image.
     """
 
     detection: LandmarkDetection
@@ -31,6 +34,7 @@ class Sighting:
     depth_m: float
     depth_sigma_m: float
     angle_sigma: float
+    near_border: bool = False
 
     @property
     def position(self) -> FloatArray:
@@ -38,11 +42,15 @@ class Sighting:
         return self.origin + self.depth_m * self.direction
 
     @property
+    def height_px(self) -> float:
+        """Of the thing in its image."""
+        p = np.asarray(self.detection.polygon)
+        return float(np.linalg.norm(p[3] - p[0]) + np.linalg.norm(p[2] - p[1])) / 2.0
+
+    @property
     def weight(self) -> float:
         """How much its reading counts: what is seen larger is read better, up to a size at which nothing is left to gain."""
-        p = np.asarray(self.detection.polygon)
-        height = float(np.linalg.norm(p[3] - p[0]) + np.linalg.norm(p[2] - p[1])) / 2.0
-        return self.detection.score**2 * min(max(height, 4.0), 20.0) / 20.0
+        return (0.5 if self.near_border else 1.0) * self.detection.score**2 * min(max(self.height_px, 4.0), 20.0) / 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,12 +63,18 @@ class Fix:
 
 
 def is_cut(detection: LandmarkDetection, view: ViewEvidence) -> bool:
-    """Whether the image's border may hide a part of the thing; a text is whole if nothing is missing at its two ends and it does not touch the border."""
+    """Whether the image's border hides a part of the thing: a text's ends, of what else any side."""
+    low, high = np.asarray(detection.polygon).min(axis=0), np.asarray(detection.polygon).max(axis=0)
+    across = low[0] < TOUCH_PX or high[0] > view.camera.width - 1 - TOUCH_PX
+    above = low[1] < TOUCH_PX or high[1] > view.camera.height - 1 - TOUCH_PX
+    return bool(across or (above and (not detection.is_text or detection.score < CLEAR_SCORE)))
+
+
+def is_near_border(detection: LandmarkDetection, view: ViewEvidence) -> bool:
+    """Whether a letter more might have stood there, or the letters' tops are missing."""
     low, high = np.asarray(detection.polygon).min(axis=0), np.asarray(detection.polygon).max(axis=0)
     margin = max(2.0, 0.3 * float(high[1] - low[1]))
-    above = 0.5 if detection.is_text else margin
-    across = low[0] < margin or high[0] > view.camera.width - 1 - margin
-    return bool(across or low[1] < above or high[1] > view.camera.height - 1 - above)
+    return bool(low.min() < margin or high[0] > view.camera.width - 1 - margin or high[1] > view.camera.height - 1 - margin)
 
 
 def sight(detection: LandmarkDetection, view: ViewEvidence, config: LandmarkConfig) -> Sighting:
@@ -73,8 +87,10 @@ def sight(detection: LandmarkDetection, view: ViewEvidence, config: LandmarkConf
     in_map = rays @ view.map_from_cam.rotation.T
     if not 0.1 < depth <= config.max_range_m:
         depth = sigma = math.nan
-    angle_sigma = config.pixel_sigma / view.camera.fx
-    return Sighting(detection, view.view_id, view.node_id, view.map_from_cam.translation, in_map[0], in_map[1], in_map[2], depth, sigma, angle_sigma)
+    near_border = is_near_border(detection, view)
+    angle_sigma = (2.0 if near_border else 1.0) * config.pixel_sigma / view.camera.fx
+    eye = view.map_from_cam.translation
+    return Sighting(detection, view.view_id, view.node_id, eye, in_map[0], in_map[1], in_map[2], depth, sigma, angle_sigma, near_border)
 
 
 def triangulate(sightings: Sequence[Sighting]) -> Fix:
@@ -135,9 +151,15 @@ def _inside(polygon: FloatArray, widen: float, pixels: AnyArray) -> BoolArray:
 
 def can_face(some: Sequence[Sighting], others: Sequence[Sighting]) -> bool:
     """Whether one flat thing can be seen from all these sides; the two plates on a wall's two faces cannot be one."""
-    a, b = (np.array([s.direction[:2] for s in group]) for group in (some, others))
-    cosines = a @ b.T / np.maximum(np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)), 1e-9)
-    return bool(cosines.min() > MAX_SIDES_COS)
+    a, b = (np.array([s.direction for s in group]) for group in (some, others))
+    return bool(sides(a, b).all())
+
+
+def sides(a: FloatArray, b: FloatArray) -> BoolArray:
+    """(N, M) whether two looks (N, 3) and (M, 3), seen from above, may be at the same side of a flat upright thing."""
+    across = np.outer(np.linalg.norm(a[:, :2], axis=1), np.linalg.norm(b[:, :2], axis=1))
+    same: BoolArray = a[:, :2] @ b[:, :2].T > MAX_SIDES_COS * across
+    return same
 
 
 def do_meet(sightings: Sequence[Sighting], config: LandmarkConfig) -> bool:

@@ -12,7 +12,9 @@ import numpy as np
 from astra.core.errors import ConfigError
 from astra.core.types import FloatArray, UInt8Array
 from astra.mapping.landmarks import LandmarkDetection
-from astra.perception.text import TextDetection, TextReader, normalise_text
+from astra.perception.text import TextDetection, TextReader, TextReaderConfig, normalise_text
+
+SEARCH_SHARE = 0.75  # of an image's size at which its text is searched
 
 
 class Reader(Protocol):
@@ -29,7 +31,8 @@ class TextLandmarkExtractor:
     name = "text"
 
     def __init__(self, reader: Reader | None = None) -> None:
-        self._reader = reader or TextReader()
+        # A tour passes every sign many times, some of them near: searching in fewer pixels finds as many signs in a third of the time.
+        self._reader = reader or TextReader(TextReaderConfig(search_share=SEARCH_SHARE))
 
     def extract(self, rgb: UInt8Array) -> tuple[LandmarkDetection, ...]:
         """Every text in an image (H, W, 3) uint8 RGB; lines directly below each other are one."""

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from astra.perception.text import normalise_text
 
+MIN_WHOLE = 0.5  # of a part's votes that a longer reading must have of its own
+
 
 def letters(text: str) -> str:
     """The letters and digits of a text, lower case, without blanks."""
@@ -38,7 +40,9 @@ def majority(votes: Sequence[tuple[str, float]]) -> str:
         spelling[key][text] += score * len(normalise_text(text).split())
     if not total:
         return ""
-    spellings = spelling[max(total, key=lambda key: total[key])]
+    # A reading of a part speaks for the whole, if the whole was read about as well.
+    whole = {key: value + sum(total[k] for k in total if k != key and k in key and k and value >= MIN_WHOLE * total[k]) for key, value in total.items()}
+    spellings = spelling[max(whole, key=lambda key: whole[key])]
     return max(spellings, key=lambda text: (spellings[text], text))
 
 

@@ -16,6 +16,8 @@ from astra.core.config import require
 from astra.core.errors import MissingDependencyError
 from astra.core.types import FloatArray, UInt8Array
 
+MIN_SEARCH_PX = 224  # long side of the smallest image in which text is searched
+
 
 @dataclass(frozen=True, slots=True)
 class TextReaderConfig:
@@ -24,6 +26,7 @@ class TextReaderConfig:
     min_long_side_px: int = 560  # smaller images are enlarged to this …
     max_upscale: float = 3.0  # … but by no more than this
     max_long_side_px: int = 960  # the detector sees larger images reduced to this
+    search_share: float = 0.0  # of the image's own size at which text is searched, no smaller than `MIN_SEARCH_PX`; 0: as it is read
     min_score: float = 0.60  # of the recognizer, 0..1
     min_box_score: float = 0.40  # of the detector, 0..1
     min_height_px: float = 5.0  # of the text in the original image
@@ -33,6 +36,7 @@ class TextReaderConfig:
     def __post_init__(self) -> None:
         require(32 <= self.min_long_side_px <= 4096, "min_long_side_px", self.min_long_side_px, "in 32..4096")
         require(32 <= self.max_long_side_px <= 4096, "max_long_side_px", self.max_long_side_px, "in 32..4096")
+        require(0.0 <= self.search_share <= 1.0, "search_share", self.search_share, "in 0..1")
         require(1.0 <= self.max_upscale <= 8.0, "max_upscale", self.max_upscale, "in 1..8")
         require(0.0 <= self.min_score <= 1.0, "min_score", self.min_score, "in 0..1")
         require(0.0 < self.min_box_score <= 1.0, "min_box_score", self.min_box_score, "in (0, 1]")
@@ -90,6 +94,7 @@ class TextReader:
         image = np.ascontiguousarray(rgb[:, :, ::-1])
         if scale > 1.0:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        engine.text_det.limit_side_len = self._search_px(max(height, width))
         result = engine(image)
         if result.boxes is None or result.txts is None:
             return ()
@@ -100,6 +105,12 @@ class TextReader:
             if self._is_legible(detection):
                 found.append(detection)
         return tuple(sorted(found, key=lambda d: -d.score))
+
+    def _search_px(self, long_side_px: int) -> int:
+        """The size at which the detector sees an image: where text is takes fewer pixels to say than what it says."""
+        if self.config.search_share == 0.0:
+            return self.config.max_long_side_px
+        return min(max(round(self.config.search_share * long_side_px), MIN_SEARCH_PX), self.config.max_long_side_px)
 
     def _is_legible(self, detection: TextDetection) -> bool:
         characters = len(normalise_text(detection.text).replace(" ", ""))
@@ -123,6 +134,7 @@ class TextReader:
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             }
         )
+        engine._load_det_model()
         if config.threads > 1:  # one thread has no pool that could spin
             for model in (engine._load_det_model(), engine._load_rec_model()):
                 model.session.session = _without_spinning(model.session.session, config.threads)

@@ -1,14 +1,15 @@
 """Detections of many views become landmarks at the right place, with the right words."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose3
-from astra.mapping.association import associate
+from astra.mapping.association import associate, whole_and_pieces
+from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvidence
 from astra.mapping.sightings import is_cut
-from astra.mapping.landmarks import LandmarkDetection, ViewEvidence
 from astra.mapping.wording import majority, part_similarity, similarity
 
 CAMERA = CameraModel.from_fov(224, 160, math.radians(90.0))
@@ -141,3 +142,55 @@ def test_majority_takes_the_best_spelling():
     assert majority([("COPYROOM", 0.8), ("COPYROOM", 0.8), ("COPYROOM", 0.8), ("COPY ROOM", 0.6), ("COPY ROOM", 0.7)]) == "COPY ROOM"
     assert majority([("[EXIT]", 0.8), ("EXIT", 0.8), ("EXIT", 0.7)]) == "EXIT"
     assert majority([]) == ""
+
+
+def test_parts_speak_for_the_whole_unless_it_was_hardly_read():
+    assert majority([("20", 0.8), ("20", 0.8), ("20", 0.5), ("2025", 0.7), ("2025", 0.7)]) == "2025"
+    assert majority([("LOUNGE", 0.9)] * 5 + [("LOUNGEE", 0.9)]) == "LOUNGE"
+
+
+def _looking(view_id, eye, target, corners, label, score=0.95, with_depth=False):
+    """A camera at `eye` that looks at `target` and reads `label` at `corners`; `with_depth`: SfM found points there."""
+    yaw = math.atan2(target[1] - eye[1], target[0] - eye[0])
+    pose = Pose3.from_rpy(0.0, 0.0, yaw, (eye[0], eye[1], 0.9)) @ BODY_FROM_OPTICAL
+    polygon, inside = CAMERA.project(pose.inverse().apply(corners))
+    assert inside.all()
+    found = (LandmarkDetection(label, True, score, polygon),)
+    points = np.vstack([corners, corners.mean(axis=0)]) if with_depth else np.zeros((0, 3))
+    keypoints = CAMERA.project(pose.inverse().apply(points))[0] if with_depth else np.zeros((0, 2))
+    return ViewEvidence(view_id, view_id, CAMERA, pose, keypoints.astype(np.float32), points, found)
+
+
+def test_plates_of_one_text_on_a_walls_two_faces_are_two():
+    behind = CORNERS[[1, 0, 3, 2]] + np.array([0.12, 0.0, 0.0])
+    front = [_looking(i, (1.2 + 0.2 * i, -0.6 + 0.5 * i), SIGN, CORNERS, "TURING", with_depth=True) for i in range(4)]
+    back = [_looking(10 + i, (4.9 - 0.2 * i, -0.6 + 0.5 * i), SIGN, behind, "TURING", with_depth=True) for i in range(4)]
+    marks = associate(front + back)
+    assert [m.label for m in marks] == ["TURING", "TURING"]
+    assert float(marks[0].normal_map @ marks[1].normal_map) < -0.9
+    assert {frozenset(m.node_ids) for m in marks} == {frozenset(range(4)), frozenset(range(10, 14))}
+
+
+def test_one_plate_of_two_tours_and_both_sides_of_its_front_is_one():
+    eyes = [(1.5, -1.6), (1.2, -0.8), (1.0, 0.4), (1.3, 1.5), (1.6, 2.3)]
+    marks = associate([_looking(i, eye, SIGN, CORNERS, "TURING" if i % 2 else "TURlNG") for i, eye in enumerate(eyes * 2)])
+    assert len(marks) == 1 and len(marks[0].node_ids) == 10
+
+
+def test_a_number_misread_is_no_second_sign():
+    eyes = [(1.2 + 0.1 * i, -0.9 + 0.4 * i) for i in range(6)]
+    readings = ["506", "500", "506", "506", "500", "506"]
+    (mark,) = associate([_looking(i, eye, SIGN, CORNERS, text) for i, (eye, text) in enumerate(zip(eyes, readings))])
+    assert mark.label == "506"
+
+
+def test_a_text_that_touches_the_border_counts_if_it_was_read_elsewhere():
+    views = [_looking(i, (1.6 - 0.1 * i, 0.2 + 0.6 * i), SIGN, CORNERS, "WC" if i else "05") for i in range(3)]
+    other = _looking(5, (1.5, -0.9), SIGN, CORNERS, "05")
+    polygon = np.array(other.detections[0].polygon)
+    polygon[:, 0] = np.maximum(polygon[:, 0] - polygon[:, 0].min() - 0.5, 0.0)
+    touching = replace(other, detections=(LandmarkDetection("05", True, 0.99, polygon),))
+    assert is_cut(touching.detections[0], touching)
+    whole, pieces = whole_and_pieces([views[0], touching], LandmarkConfig())
+    assert len(whole) == 2 and pieces == []
+    assert len(whole_and_pieces([*views[1:], touching], LandmarkConfig())[1]) == 1

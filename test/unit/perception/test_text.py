@@ -56,3 +56,11 @@ def test_normalise_text():
 def test_bad_values_are_named():
     with pytest.raises(ConfigError, match="min_score"):
         TextReaderConfig(min_score=1.5)
+
+
+def test_signs_are_read_as_well_where_they_were_searched_in_fewer_pixels():
+    quick = TextReader(TextReaderConfig(search_share=0.75))
+    for image, centre in (sign("KITCHEN"), sign("MEETING", 640, 480, 1.2, (300, 200))):
+        best = quick.read(image)[0]
+        assert normalise_text(best.text) in ("kitchen", "meeting")
+        assert np.linalg.norm(best.centre - centre) < 10.0
