@@ -105,8 +105,8 @@ class FreeSpace:
         run = np.lib.stride_tricks.sliding_window_view(np.pad(unseen, [*[(0, 0)] * 3, (0, UNSEEN_RUN - 1)], mode="edge"), UNSEEN_RUN, axis=3)
         closed = self.occupancy.occupied[rows, columns] | run.all(axis=4)  # a line one cell wide that no scan settled closes nothing
         free = np.where(closed.any(axis=3), np.argmax(closed, axis=3) * step, reach[-1])  # (S, 2, A)
-        # A beam ends anywhere inside its cell: half a cell on either side of the opening is free on average.
-        chords = free.sum(axis=1) + self.occupancy.config.resolution_m
+        # A beam ends anywhere inside its cell, and a ray anywhere within its last step: half of each, on either side, is free on average.
+        chords = free.sum(axis=1) + self.occupancy.config.resolution_m + step
         return float(min(chords.min(), config.max_width_m))
 
     def _is_blocked(self, start: FloatArray, end: FloatArray) -> bool:

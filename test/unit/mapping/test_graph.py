@@ -1,9 +1,11 @@
 """Edges are where the tour drove, or where it could have."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from toy_catalogue import ToyCatalogue
 
 from astra.core.types import LaserScan
 from astra.geometry import BODY_FROM_OPTICAL, Pose2, Pose3, Trajectory
@@ -14,6 +16,8 @@ from astra.mapping.occupancy import OccupancyConfig, build_occupancy
 from astra.mapping.passage import PassageConfig
 from astra.mapping.scale import ScaleEstimate
 from astra.mapping.sfm import SfmFragment
+from astra.sim.worlds.office import plan_office
+from astra.sim.worlds.plan import WALL_M
 from astra.topomap import EdgeKind, Node, View
 
 # A hairpin: out along y = 0, back along y = 0.8.
@@ -137,22 +141,23 @@ def test_a_pane_that_the_lidar_looks_through_stops_by_its_frame_and_handle():
     assert (1, 2) not in kinds(build_edges(with_cameras(poses), frames, ALL, grid, points={0: handle}))
 
 
-def doorway(width, offset=0.0, angle=0.0, seed=0):
-    """Scans of a drive through a doorway in a wall along x = 2, `offset` off its middle, at an `angle`; edges of the graph."""
-    rng = np.random.default_rng(seed)
-    heading = np.array([math.cos(angle), math.sin(angle)])
-    places = [np.array([2.0, offset]) + heading * d for d in np.arange(-1.8, 1.81, 0.4)]
-    walls = [((2.0, width / 2), (2.0, 3.0)), ((2.0, -width / 2), (2.0, -3.0)), ((2.15, width / 2), (2.15, 3.0)), ((2.15, -width / 2), (2.15, -3.0))]
-    walls += [((2.0, s * width / 2), (2.15, s * width / 2)) for s in (-1, 1)]
-    walls += [((-1.0, -3.0), (5.0, -3.0)), ((-1.0, 3.0), (5.0, 3.0)), ((-1.0, -3.0), (-1.0, 3.0)), ((5.0, -3.0), (5.0, 3.0))]
-    scans, poses = [], [Pose2(float(p[0]), float(p[1]), angle) for p in places]
+def through(middle, heading, walls, rng, reach=1.8):
+    """Scans of a drive of `reach` to either side of a place among walls (segments), and the graph's edges."""
+    ahead = np.array([math.cos(heading), math.sin(heading)])
+    poses = [Pose2(float(x), float(y), heading) for x, y in (np.array(middle) + ahead * d for d in np.arange(-reach, reach + 0.01, 0.4))]
+    scans = []
     for k, pose in enumerate(poses):
-        world = angle - math.pi + math.pi / 360 * np.arange(720)
+        world = heading - math.pi + math.pi / 360 * np.arange(720)
         ranges = np.min([hits(pose, world, *wall) for wall in walls], axis=0) + 0.01 * rng.normal(size=720)
         scans.append(LaserScan((k + 1) * 10**9, "lidar", ranges.astype(np.float32), -math.pi, math.pi / 360, 0.05, 10.0))
     track = Trajectory(np.arange(1, len(poses) + 1) * 10**9, np.array([(p.x, p.y, p.yaw) for p in poses]))
     grid = build_occupancy([(track, scans, {"lidar": Pose2()})], OccupancyConfig(driven_radius_m=0.1))
     return build_edges(nodes_of(poses), keyframes_of(poses), dict.fromkeys(range(len(poses)), frozenset()), grid)
+
+
+def outline(x0, y0, x1, y1):
+    """The four sides of a box."""
+    return [((x0, y0), (x1, y0)), ((x1, y0), (x1, y1)), ((x1, y1), (x0, y1)), ((x0, y1), (x0, y0))]
 
 
 def hits(pose, angles, start, end):
@@ -168,9 +173,37 @@ def hits(pose, angles, start, end):
 
 @pytest.mark.parametrize(("width", "offset", "angle"), [(0.8, 0.0, 0.0), (0.9, 0.12, 0.0), (1.2, -0.2, 0.3), (1.0, 0.05, -0.6)])
 def test_a_doorway_is_as_wide_as_it_is_wherever_the_robot_went_through(width, offset, angle):
-    edges = doorway(width, offset, angle)
+    walls = [*outline(2.0, width / 2, 2.15, 3.0), *outline(2.0, -3.0, 2.15, -width / 2), *outline(-1.0, -3.0, 5.0, 3.0)]
+    edges = through((2.0, offset), angle, walls, np.random.default_rng(0))
     assert min(e.width_m for e in edges) == pytest.approx(width, abs=0.1)
     assert edges[0].width_m > 1.5
+
+
+@pytest.mark.parametrize("seed", (1, 4, 3))
+def test_the_doorways_of_a_generated_office_are_known_within_ten_centimetres(seed):
+    """Its walls alone: what furniture leaves of a doorway is not its width."""
+    boxes, doors = [], []
+    for wall in plan_office(seed, ToyCatalogue()).walls:
+        along = int(wall.a[0] == wall.b[0])  # 1: the wall runs along y
+        low, high = sorted((wall.a[along], wall.b[along]))
+        for k, (a, b) in enumerate(itertools.pairwise([low, *itertools.chain(*sorted(wall.openings)), high])):
+            near, far = wall.a[1 - along] - WALL_M / 2, wall.a[1 - along] + WALL_M / 2
+            if (k % 2 == 0 and b <= a) or (k % 2 == 1 and not low < a < b < high):
+                continue  # an opening up to the next wall has no jamb on that side
+            (doors if k % 2 else boxes).append((near, a, far, b) if along else (a, near, b, far))
+    walls = list(itertools.chain(*(outline(*box) for box in boxes)))
+    rng = np.random.default_rng(seed)
+    errors = []
+    for x0, y0, x1, y1 in doors:
+        along = int(x1 - x0 < y1 - y0)
+        room = (x0 - 0.9, y0 + 0.02, x1 + 0.9, y1 - 0.02) if along else (x0 + 0.02, y0 - 0.9, x1 - 0.02, y1 + 0.9)
+        if any(room[0] < box[2] and box[0] < room[2] and room[1] < box[3] and box[1] < room[3] for box in boxes):
+            continue  # another wall stands in front of it
+        middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+        middle[along] += rng.uniform(-0.1, 0.1)
+        edges = through(middle, (0.0 if along else math.pi / 2) + rng.uniform(-0.3, 0.3), walls, rng, reach=0.8)
+        errors.append(min(e.width_m for e in edges) - max(x1 - x0, y1 - y0))
+    assert len(errors) >= 3 and np.abs(errors).max() < 0.1, np.round(errors, 3)
 
 
 def sigma_with(points, noise_px=1.0, scale_sigma=0.0, x=0.0):
