@@ -9,11 +9,12 @@ from pathlib import Path
 EXAMPLES = """examples:
   astra bench sim --out bench/sim            worlds, rendering, closed loop, SfM (about half an hour)
   astra bench sim --out bench/sim --quick    a tenth of it
+  astra bench local --out bench/local        a tick of the eyes: wall and CPU time, memory
   astra bench sim --out bench/sim --ros      and the simulator as a ROS node in real time
 
 Writes results.json (a flat list of name, value, unit, n, ci95) and report.md. What an earlier run measured of the generated worlds is kept.
 """
-PARTS = ("sim",)
+PARTS = ("sim", "local")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the report."""
+    if args.part == "local":
+        from astra.evaluation import bench_local
+
+        bench_local.run(bench_local.BenchLocalConfig(ticks=50 if args.quick else 200), args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
     from astra.evaluation.bench_report import write_report
     from astra.evaluation.bench_sim import BenchSimConfig
     from astra.evaluation.bench_sim import run as bench

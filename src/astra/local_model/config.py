@@ -38,8 +38,8 @@ class ForecasterConfig:
     channels: int = 16
     past: int = 4  # volumes, the current one included
     step_s: float = 0.5
-    width: int = 32  # at half resolution
-    deep: int = 64  # at a quarter
+    width: int = 24  # at half resolution
+    deep: int = 48  # at a quarter
     blocks: int = 2  # DiT blocks at a quarter resolution
     heads: int = 4
 

@@ -87,7 +87,7 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
     out.mkdir(parents=True, exist_ok=True)
     recipe = {**recipe, "loop": asdict(config)}
     begin = _resume(out, recipe, model, optimiser, average)
-    began = time.monotonic()
+    began, sums, since = time.monotonic(), dict[str, float](), 0  # a single batch tells little: what is logged is the mean since the last line
     for step in range(begin, config.steps):
         for group in optimiser.param_groups:
             group["lr"] = config.rate_at(step)
@@ -99,13 +99,17 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
             raise BadInputError(f"the loss is not finite at step {step}: {({k: v.item() for k, v in parts.items()})}")
         optimiser.zero_grad()
         accelerator.backward(total)
-        norm = accelerator.clip_grad_norm_(model.parameters(), config.clip)
+        norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()
         _follow(average, model, config.ema if step > 100 else 0.9)
         last = step + 1 == config.steps
+        since += 1
+        for name, value in {"loss": total, "grad_norm": norm, **parts}.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
         if step % config.log_every == 0 or last:
-            row = {"step": step, "loss": total.item(), "rate": config.rate_at(step), "grad_norm": float(norm), **{k: v.item() for k, v in parts.items()}}
+            row = {"step": step, "rate": config.rate_at(step), **{k: v / since for k, v in sums.items()}}
             _log(out, {**row, "elapsed_s": round(time.monotonic() - began, 1)})
+            sums, since = {}, 0
         if evaluate is not None and ((step + 1) % config.evaluate_every == 0 or last):
             with with_weights(model, average):
                 _log(out, {"step": step, **{f"eval/{k}": v for k, v in evaluate().items()}})
