@@ -8,13 +8,13 @@ length on the other: a turn on the spot, a blank wall, a few far points. Then th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import FloatArray, IntArray
+from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.mapping.audit.evidence import Agreement, VerifiedPairs, weighted_median
 from astra.mapping.audit.findings import Break
 from astra.mapping.keyframes import Keyframe
@@ -65,14 +65,18 @@ class Joints:
     depth: FloatArray
 
 
-def weak_joints(joints: Joints, rigid_unit: bool, config: JointConfig | None = None) -> list[Break]:
+def weak_joints(
+    joints: Joints, rigid_unit: bool, confirmed: Collection[tuple[int, int]] = (), config: JointConfig | None = None
+) -> list[Break]:
     """Steps that are broken (their two sides must not stay together) or hold nothing (they may, if something else joins them).
 
     Args:
         rigid_unit: the cameras' known distances fix the unit of length everywhere.
+        confirmed: steps that odometry confirms; their images may strain a little.
     """
     config = config or JointConfig()
     found = []
+    strained = _strained(joints, config.max_strain)
     for k, (before, after) in enumerate(zip(joints.before.tolist(), joints.after.tolist())):
         share = joints.explained[k] / max(joints.matches[k], 1.0)
         if joints.matches[k] >= config.min_matches and share < config.min_explained:
@@ -80,13 +84,22 @@ def weak_joints(joints: Joints, rigid_unit: bool, config: JointConfig | None = N
         elif joints.parallax[k] >= 2 * config.min_matches and joints.tracked[k] < config.min_tracked * joints.parallax[k]:
             text = f"the map made points of {100 * joints.tracked[k] / joints.parallax[k]:.0f} % of the matches across the step"
             found.append(Break(before, after, text))
-        elif joints.matches[k] >= config.min_matches and joints.strain[k] > config.max_strain:
+        elif joints.matches[k] >= config.min_matches and strained[k] and (before, after) not in confirmed:
             found.append(Break(before, after, f"the images fit each other {joints.strain[k]:.1f} times better than they fit the map"))
         elif joints.explained[k] < config.min_matches:
             found.append(Break(before, after, f"{joints.explained[k]:.0f} matches hold the step", contradicted=False))
         elif not rigid_unit and joints.scale_sigma[k] > config.max_scale_sigma:
             found.append(Break(before, after, f"the unit of length is loose by {100 * min(joints.scale_sigma[k], 9.99):.0f} %", contradicted=False))
     return found
+
+
+def _strained(joints: Joints, most: float) -> BoolArray:
+    """(J,) whether a step strains, and its neighbours with it: pairs reach over several steps, so one that strains alone a little is an accident."""
+    strain = np.nan_to_num(joints.strain, nan=1.0)
+    before = np.where(np.append(False, joints.after[:-1] == joints.before[1:]), np.append(1.0, strain[:-1]), strain)
+    after = np.where(np.append(joints.after[:-1] == joints.before[1:], False), np.append(strain[1:], 1.0), strain)
+    together = (strain > most) & (np.maximum(before, after) > 0.9 * most) & (before + strain + after > 3.0 * most)
+    return np.asarray(together | (strain > 1.25 * most))
 
 
 def measure_joints(

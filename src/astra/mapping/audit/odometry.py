@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -120,6 +120,21 @@ def against_odometry(
                 )
             )
     return cuts, doubts
+
+
+def confirmed_steps(fragment: MetricFragment, keyframes: Sequence[Keyframe], mounted: bool, trust: OdometryTrust | None = None) -> set[tuple[int, int]]:
+    """Steps over which odometry and the map agree twice as well as they must, over every shortest window that covers them."""
+    trust = trust or OdometryTrust()
+    strict = replace(trust, sigmas=0.5 * trust.sigmas)
+    window = windows(fragment, keyframes, trust.windows_m[0])
+    wrong = window.contradict(strict, mounted, 0.0)
+    out = set()
+    single = steps(fragment, keyframes)
+    for before, after in zip(single.first.tolist(), single.last.tolist()):
+        over = (window.first <= before) & (window.last >= after)
+        if over.any() and not wrong[over].any():
+            out.add((before, after))
+    return out
 
 
 def _crossing(window: Stretches, cuts: Sequence[Break]) -> BoolArray:

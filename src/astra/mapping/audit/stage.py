@@ -15,7 +15,7 @@ from astra.mapping.audit.evidence import Agreement, VerifiedPairs, agreement
 from astra.mapping.audit.findings import Break, Doubt, LoopFinding
 from astra.mapping.audit.joints import JointConfig, measure_joints, weak_joints
 from astra.mapping.audit.loops import LoopConfig, contradicted_loops, holding, is_loop, loop_clusters
-from astra.mapping.audit.odometry import OdometryTrust, against_odometry
+from astra.mapping.audit.odometry import OdometryTrust, against_odometry, confirmed_steps
 from astra.mapping.audit.revisits import RevisitConfig, denied_revisits, find_revisits
 from astra.mapping.audit.split import parts, subset
 from astra.mapping.features import ViewSet
@@ -117,8 +117,16 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
     pairs, mine = given.pairs, [k for k in given.keyframes if k.id in fragment.sfm_from_ref]
     found = agreement(pairs, fragment, config.tolerance_px * given.pixel_rad)
     checked = _Checked(fragment, found)
+    confirmed: set[tuple[int, int]] = set()
+    if sum(k.odom_from_base is not None for k in mine) > 2:
+        metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale)
+        checked.breaks, checked.doubts = against_odometry(metric, mine, given.mounted, config.odometry)
+        confirmed = confirmed_steps(metric, mine, given.mounted, config.odometry) if given.mounted else set()
+        checked.checks.append("odometry")
     joints = measure_joints(fragment, mine, pairs, found, given.pixel_rad, config.joints)
-    checked.breaks += weak_joints(joints, math.isfinite(fragment.unit_m), config.joints)
+    told = {(b.before, b.after) for b in checked.breaks}
+    weak = weak_joints(joints, math.isfinite(fragment.unit_m), confirmed, config.joints)
+    checked.breaks += [b for b in weak if (b.before, b.after) not in told]
     checked.checks.append("sequence")
     loops = np.flatnonzero(found.known & is_loop(pairs, given.keyframes, config.loops.window))
     clusters = loop_clusters(pairs, loops, config.loops.cluster)
@@ -133,12 +141,6 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
         checked.false |= {(int(revisits.frame_a[k]), int(revisits.frame_b[k])) for k in rows}
     if len(revisits.found):
         checked.checks.append("revisits")
-    if sum(k.odom_from_base is not None for k in mine) > 2:
-        metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale)
-        breaks, doubts = against_odometry(metric, mine, given.mounted, config.odometry)
-        checked.breaks += [b for b in breaks if (b.before, b.after) not in {(o.before, o.after) for o in checked.breaks}]
-        checked.doubts += doubts
-        checked.checks.append("odometry")
     return checked
 
 
@@ -156,11 +158,18 @@ def _cut(whole: _Checked, given: AuditInput, config: AuditConfig, depth: int = 3
 
 
 def _links(whole: _Checked, given: AuditInput, config: AuditConfig) -> dict[tuple[int, int], float]:
-    """Pairs of keyframes → matches that became points of the map, where it explains them as well as the images themselves do."""
+    """Pairs of keyframes → matches that became points of the map, where it explains them as well as the images themselves do.
+
+    What reaches over a broken step within a few keyframes is what broke it, and joins nothing.
+    """
     pairs, share = given.pairs, whole.found.share
     ratio = whole.found.ratio(config.joints.noise_px * given.pixel_rad)
+    sequential = ~is_loop(pairs, given.keyframes, config.joints.window)
+    over = np.zeros(len(pairs), dtype=bool)
+    for gap in whole.breaks:
+        over |= gap.contradicted & sequential & (pairs.frame_a <= gap.before) & (pairs.frame_b >= gap.after)
     links: dict[tuple[int, int], float] = {}
-    for e in np.flatnonzero(whole.found.known & (share >= config.loops.min_explained) & (ratio <= config.joints.max_strain)):
+    for e in np.flatnonzero(whole.found.known & ~over & (share >= config.loops.min_explained) & (ratio <= config.joints.max_strain)):
         key = int(pairs.frame_a[e]), int(pairs.frame_b[e])
         links[key] = links.get(key, 0.0) + float(whole.found.tracked[e, 1])
     return links
