@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from made_up_room import SMALL, room
 
 from astra.core.errors import BadInputError
 from astra.datasets.samples import Sample, require_training
+from astra.geometry import CameraModel
 from astra.local_model.depth import DepthBins
 from astra.training.pretrain_3d import EyesModel, Pretrain3dConfig, depth_loss, scores, stage_losses
 from astra.training.surround import AugmentConfig, SurroundSamples
@@ -74,3 +77,25 @@ def test_depth_of_a_patch_is_its_nearest() -> None:
 def test_samples_of_test_worlds_are_refused() -> None:
     with pytest.raises(BadInputError, match="test"):
         require_training("test")
+
+
+def test_real_drives_teach_without_labels_and_in_any_size() -> None:
+    base = room()
+    tall = np.zeros((2, 150, 200, 3), np.uint8)
+    tall[:, 75:, 100:] = 255
+    depth = np.full((2, 150, 200), 2.0, np.float16)
+    camera = CameraModel.from_fov(200, 150, np.pi / 2)
+    shard = replace(base.shard, intrinsics=np.array([[camera.fx, camera.fy, camera.cx, camera.cy]] * 2))
+    real = replace(base, shard=shard, image=tall, depth=depth, occupancy=None, visible=None)
+
+    class Real(One):
+        def __getitem__(self, index: int) -> Sample:
+            return real
+
+    batch = SurroundSamples(Real(), SMALL, None).batch(np.array([0]))
+    assert batch.images.shape == (1, 2, 3, 112, 160) and batch.depth.shape == (1, 2, 112, 160)
+    assert batch.counted.sum() == 0.0 and batch.depth.min() == 2.0
+    assert batch.images[0, 0, 0, 60, 90] == 1.0 and batch.images[0, 0, 0, 50, 90] == 0.0
+    assert abs(float(batch.directions[0, 0, 2, 55:57, 80].mean())) < 0.02  # the middle row looks level
+    losses = stage_losses(EyesModel(SMALL), batch, torch.ones(1), CONFIG, np.random.default_rng(0))
+    assert losses["wide"] == 0.0 and losses["depth"] > 0.0 and losses["render"] > 0.0
