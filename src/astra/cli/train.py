@@ -57,6 +57,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
 def _tune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drive", type=Path, nargs="+", required=True, help="recorded drives with depth images")
     parser.add_argument("--eyes", type=Path, required=True, help="weights to begin with")
+    parser.add_argument("--mono-depth", type=Path, metavar="DIR", help="a monocular depth model's <camera>/<stamp_ns>.npy, made metric by the lidar")
     parser.add_argument("--topics", type=Path, help="topic map YAML (default: topics are found by type)")
     parser.add_argument("--config", type=Path, help="YAML with overrides of FinetuneConfig")
     parser.add_argument("--out", type=Path, required=True, help="folder for samples, checkpoints and weights")
@@ -115,7 +116,7 @@ def _finetune(args: argparse.Namespace) -> int:
     from astra.training import finetune
 
     _speak()
-    print(finetune.run(load_config(finetune.FinetuneConfig, args.config), args.drive, args.eyes, args.out, args.topics))
+    print(finetune.run(load_config(finetune.FinetuneConfig, args.config), args.drive, args.eyes, args.out, args.topics, args.mono_depth))
     return 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, Float32Array, FloatArray, UInt8Array, seconds
 from astra.datasets.packing import FORMAT_VERSION, SET_FILE, SHARD_FILE
+from astra.geometry import CameraModel, CameraRig, Pose3, RigCamera
 
 MAPPED = ("image", "depth", "occupancy", "visible")  # the large ones stay on disk
 OPEN_SHARDS = 96  # each holds a file handle for every mapped array
@@ -44,6 +45,16 @@ class ShardFacts:
     intrinsics: FloatArray
     distortion: FloatArray
     base_from_cam: FloatArray
+
+    def rig(self, size: tuple[int, int]) -> CameraRig:
+        """The cameras as they are published, for images of (height, width)."""
+        cameras = []
+        for k, name in enumerate(self.cameras):
+            fx, fy, cx, cy = (float(v) for v in self.intrinsics[k])
+            terms = tuple(float(v) for v in self.distortion[k][: 4 if self.distortion_models[k] == "equidistant" else 5])
+            model = CameraModel(size[1], size[0], fx, fy, cx, cy, self.distortion_models[k], terms)
+            cameras.append(RigCamera(name, model, Pose3(self.base_from_cam[k][:3, :3], self.base_from_cam[k][:3, 3])))
+        return CameraRig(tuple(cameras))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from astra.core.types import AnyArray, BoolArray, Float32Array
 from astra.datasets.local_truth import MOVER, OUTSIDE, STATIC
 from astra.datasets.samples import Sample
 from astra.evaluation.bench_report import Result
-from astra.geometry import CameraModel, CameraRig, Pose2, Pose3, RigCamera
+from astra.geometry import Pose2
 from astra.local_model.lifting import STRIDE
 from astra.local_model.runtime import Eyes, View
 
@@ -50,20 +50,6 @@ class Counts:
     def ratio(self, part: str, whole: str) -> float:
         """Of two counts."""
         return self.values.get(part, 0.0) / max(self.values.get(whole, 0.0), 1.0)
-
-
-def rig_of(sample: Sample) -> CameraRig:
-    """The rig as it is published with a sample's drive."""
-    facts = sample.shard
-    height, width = sample.image.shape[1:3]
-    cameras = []
-    for k, name in enumerate(facts.cameras):
-        model = facts.distortion_models[k]
-        fx, fy, cx, cy = (float(v) for v in facts.intrinsics[k])
-        terms = tuple(float(v) for v in facts.distortion[k][: 4 if model == "equidistant" else 5])
-        pose = facts.base_from_cam[k]
-        cameras.append(RigCamera(name, CameraModel(width, height, fx, fy, cx, cy, model, terms), Pose3(pose[:3, :3], pose[:3, 3])))
-    return CameraRig(tuple(cameras))
 
 
 def ride_counts(eyes: Eyes, ride: Sequence[Sample]) -> tuple[Counts, list[View]]:

@@ -18,7 +18,7 @@ from astra.core.types import AnyArray, UInt8Array, nanoseconds
 from astra.datasets.glide import GlideConfig, glide
 from astra.datasets.samples import Sample, SampleSet
 from astra.evaluation.bench_report import Result, write_report
-from astra.evaluation.occupancy import Counts, forecast_results, maps_of, occupancy_results, ride_counts, rig_of
+from astra.evaluation.occupancy import Counts, forecast_results, maps_of, occupancy_results, ride_counts
 from astra.local_model.runtime import Eyes, EyesConfig, View, read_description
 from astra.sim.robot import RobotConfig
 from astra.sim.worlds.build import generate
@@ -61,7 +61,7 @@ def run(config: EyesTableConfig, out: Path, told: Told) -> list[Result]:
     for name, ride in _rides(config, told):
         if name in done:
             continue
-        eyes = Eyes(config.folder, rig_of(ride[0]), EyesConfig())
+        eyes = Eyes(config.folder, ride[0].shard.rig(ride[0].image.shape[1:3]), EyesConfig())
         counts, views = ride_counts(eyes, ride)
         done[name] = counts
         with (out / EPISODES_FILE).open("a", encoding="utf-8") as file:

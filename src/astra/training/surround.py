@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -193,20 +193,15 @@ def _directions(camera: RigCamera) -> FloatArray:
 
 
 def _rig(facts: ShardFacts, size: tuple[int, int], mirrored: bool) -> CameraRig:
-    """The rig of a drive; mirrored left to right, the way its mirrored images would have been taken."""
-    height, width = size
+    """The rig of a drive at the encoder's size; mirrored left to right, the way its mirrored images would have been taken."""
     cameras = []
     flip_y, flip_x = np.diag([1.0, -1.0, 1.0]), np.diag([-1.0, 1.0, 1.0])
-    for k, name in enumerate(facts.cameras):
-        fx, fy, cx, cy = (float(v) for v in facts.intrinsics[k])
-        model = facts.distortion_models[k]
-        terms = tuple(float(v) for v in facts.distortion[k][: 4 if model == "equidistant" else 5])
-        pose = facts.base_from_cam[k]
-        rotation, translation = pose[:3, :3], pose[:3, 3]
+    for camera in facts.rig(size).cameras:
+        model, pose = camera.model, camera.base_from_cam
         if mirrored:
-            rotation, translation, cx = flip_y @ rotation @ flip_x, flip_y @ translation, width - 1.0 - cx
-            if model == "plumb_bob":
-                terms = (*terms[:3], -terms[3], *terms[4:])  # tangential p2 acts along x
-        camera = CameraModel(width, height, fx, fy, cx, cy, model, terms)
-        cameras.append(RigCamera(name, fit_camera(camera, FITTED) if _is_odd(size) else camera, Pose3(rotation, translation)))
+            k = model.distortion
+            terms = (*k[:3], -k[3], *k[4:]) if model.distortion_model == "plumb_bob" and len(k) > 3 else k  # tangential p2 acts along x
+            model = replace(model, cx=model.width - 1.0 - model.cx, distortion=terms)
+            pose = Pose3(flip_y @ pose.rotation @ flip_x, flip_y @ pose.translation)
+        cameras.append(RigCamera(camera.name, fit_camera(model, FITTED) if _is_odd(size) else model, pose))
     return CameraRig(tuple(cameras))
