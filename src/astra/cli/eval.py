@@ -10,13 +10,15 @@ EXAMPLES = """examples:
   astra eval mapping --out eval/mapping                           every tour: some hours on two cores; goes on where it was cut off
   astra eval mapping --out eval/mapping --quick                   three tours
   astra eval occupancy --out eval/eyes --eyes models/eyes          rides through unseen worlds, minutes
+  astra eval odometry --out eval/odometry                         sixty runs without cameras: half an hour
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour), results.json (a flat list of name, value, unit, n, ci95), report.md and pictures/.
 Worlds and drives are made once and kept in $ASTRA_CACHE.
 """
 EYES = "what the shipped eyes see, and foresee, in unseen worlds"
-TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "occupancy": EYES, "forecast": "the same table"}
+ODOMETRY = "wheels and IMU over robots with errors of their own"
+TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the report."""
+    if args.table == "odometry":
+        from astra.evaluation import odometry
+
+        odometry.run(odometry.OdometryTableConfig(args.split, 6 if args.quick else 60, args.again), args.out, _progress)
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
     if args.table in ("occupancy", "forecast"):
         from astra.evaluation import occupancy_table
 

@@ -47,9 +47,10 @@ def drive(
 
 
 def feed(odometry: WheelImuOdometry, record: Drive) -> None:
-    merged = sorted([(s.stamp_ns, 0, s) for s in record.imu] + [(w.stamp_ns, 1, w) for w in record.wheel], key=lambda e: e[:2])
-    for _, kind, reading in merged:
-        _ = odometry.add_wheel(reading) if kind else odometry.add_imu(reading)
+    merged: list[tuple[int, int, ImuSample | WheelTwist]] = [(s.stamp_ns, 0, s) for s in record.imu]
+    merged += [(w.stamp_ns, 1, w) for w in record.wheel]
+    for _, _, reading in sorted(merged, key=lambda e: e[:2]):
+        _ = odometry.add_imu(reading) if isinstance(reading, ImuSample) else odometry.add_wheel(reading)
 
 
 def test_a_straight_drive_ends_where_the_wheels_say() -> None:
