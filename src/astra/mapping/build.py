@@ -248,7 +248,7 @@ class _Build:
             for fragment in reversed(fragments):
                 models |= fragment.models
             pairs = read_verified_pairs(verified / "database.db", self.keyframes, self.views, models)
-            given = AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.views, models, self.config.scale)
+            given = AuditInput(self.keyframes, self.rigs, is_mounted(self.tours[0].rig), pairs, self.views, models, self.config.scale, self.clues)
             return audit(fragments, given, self.config.audit)
 
     def make_metric(self) -> None:
@@ -283,6 +283,8 @@ class _Build:
         sigmas: dict[int, float] = {}
         for fragment in self.fragments:
             sigmas |= position_sigmas(fragment, self.keyframes, found.focal_px())
+        drift = {} if self.audited is None else self.audited.drift_sigmas
+        sigmas = {k: math.hypot(sigma, drift.get(k, 0.0)) for k, sigma in sigmas.items()}
         nodes = build_nodes(self.fragments, self.keyframes, found.camera_names(), sigmas)
         with self.clock.stage("landmarks"):
             evidence = found.evidence(detections)

@@ -11,6 +11,7 @@ import numpy as np
 
 from astra.core.config import require
 from astra.geometry import CameraModel, CameraRig
+from astra.mapping.audit.drift import DriftConfig, drift_sigmas
 from astra.mapping.audit.evidence import Agreement, VerifiedPairs, agreement
 from astra.mapping.audit.findings import Break, Doubt, LoopFinding
 from astra.mapping.audit.joints import JointConfig, measure_joints, weak_joints
@@ -18,9 +19,10 @@ from astra.mapping.audit.loops import LoopConfig, contradicted_loops, holding, i
 from astra.mapping.audit.odometry import OdometryTrust, against_odometry, confirmed_steps
 from astra.mapping.audit.revisits import RevisitConfig, denied_revisits, find_revisits
 from astra.mapping.audit.split import parts, subset
+from astra.mapping.clues import MetricClues
 from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
-from astra.mapping.metric import to_metric
+from astra.mapping.metric import MetricFragment, to_metric
 from astra.mapping.scale import ScaleConfig
 from astra.mapping.sfm import SfmFragment
 from astra.topomap.audit import FragmentAudit, MapAudit, SuspiciousLoop, Verdict
@@ -36,6 +38,7 @@ class AuditConfig:
     joints: JointConfig = field(default_factory=JointConfig)
     loops: LoopConfig = field(default_factory=LoopConfig)
     revisits: RevisitConfig = field(default_factory=RevisitConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     tolerance_px: float = 1.5  # of a match from its epipolar plane by the map's poses
     min_nodes: int = 5  # of a part that is kept after a cut
     max_reruns: int = 2  # of SfM without the loops that hold a break
@@ -57,6 +60,7 @@ class AuditInput:
     views: ViewSet
     models: Mapping[tuple[int, str], CameraModel]
     scale: ScaleConfig
+    clues: MetricClues = field(default_factory=MetricClues)
 
     @property
     def pixel_rad(self) -> float:
@@ -66,9 +70,13 @@ class AuditInput:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audited:
-    """Fragments after the cuts, largest first, what is to be said of them, and the pairs of views that a new run should do without."""
+    """Fragments after the cuts, largest first, what is to be said of them, and the pairs of views that a new run should do without.
+
+    drift_sigmas: keyframe id → sigma [m] of its position against the core of its fragment.
+    """
 
     fragments: list[SfmFragment]
+    drift_sigmas: dict[int, float]
     report: MapAudit
     refused: frozenset[tuple[int, int]]
 
@@ -89,6 +97,7 @@ class _Checked:
     loops: list[LoopFinding] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
     false: set[tuple[int, int]] = field(default_factory=set)
+    sigmas: dict[int, float] = field(default_factory=dict)
     agreeing: int = 0
 
 
@@ -109,7 +118,8 @@ def audit(fragments: Sequence[SfmFragment], given: AuditInput, config: AuditConf
         sound[0].doubts += [Doubt(b.before, b.after, b.reason) for b in sound[0].breaks]
     sound.sort(key=lambda checked: -len(checked.fragment.sfm_from_ref))
     lost = sum(len(fragment.sfm_from_ref) for fragment in fragments) - sum(len(checked.fragment.sfm_from_ref) for checked in sound)
-    return Audited([checked.fragment for checked in sound], _report(sound, lost, list(loops.values())), frozenset(refused))
+    sigmas = {k: sigma for checked in sound for k, sigma in checked.sigmas.items()}
+    return Audited([checked.fragment for checked in sound], sigmas, _report(sound, lost, list(loops.values())), frozenset(refused))
 
 
 def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Checked:
@@ -118,8 +128,8 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
     found = agreement(pairs, fragment, config.tolerance_px * given.pixel_rad)
     checked = _Checked(fragment, found)
     confirmed: set[tuple[int, int]] = set()
+    metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale, given.clues)
     if sum(k.odom_from_base is not None for k in mine) > 2:
-        metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale)
         checked.breaks, checked.doubts = against_odometry(metric, mine, given.mounted, config.odometry)
         confirmed = confirmed_steps(metric, mine, given.mounted, config.odometry) if given.mounted else set()
         checked.checks.append("odometry")
@@ -141,7 +151,18 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
         checked.false |= {(int(revisits.frame_a[k]), int(revisits.frame_b[k])) for k in rows}
     if len(revisits.found):
         checked.checks.append("revisits")
+    _estimate_drift(checked, metric, given, config)
     return checked
+
+
+def _estimate_drift(checked: _Checked, metric: MetricFragment, given: AuditInput, config: AuditConfig) -> None:
+    """Every node's sigma against the core; a map whose far ends may be off by metres is not called consistent."""
+    far = {key: matches for key, matches in _links(checked, given, config).items() if key[1] - key[0] > config.loops.window}
+    rigid = math.isfinite(checked.fragment.unit_m)
+    checked.sigmas = drift_sigmas(metric.map_from_base, given.keyframes, far, rigid, config.drift)
+    worst = max(checked.sigmas, key=lambda k: checked.sigmas[k])
+    if metric.scale.source != "unknown" and checked.sigmas[worst] > config.drift.doubt_m:
+        checked.doubts.append(Doubt(worst, worst, f"node {worst} may have drifted by {2 * checked.sigmas[worst]:.1f} m: no revisit holds it"))
 
 
 def _cut(whole: _Checked, given: AuditInput, config: AuditConfig, depth: int = 3) -> list[_Checked]:
