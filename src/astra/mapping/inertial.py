@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from astra.mapping.gravity import Up
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.scale import ScaleReading
 from astra.mapping.sfm import SfmFragment
-from astra.mapping.tour import InertialTour, Tour, is_mounted, usable_rig
+from astra.mapping.tour import InertialTour, Tour, is_mounted
 
 GRAVITY_MPS2 = 9.80665
 
@@ -35,11 +35,13 @@ class InertialConfig:
     max_gap_s: float = 2.5  # over longer ones double integration says nothing
     max_sample_gap_s: float = 0.1
     accelerometer_bias_sigma: float = 0.1  # m/s², of what a MEMS accelerometer may be off by
-    accelerometer_scale_sigma: float = 0.015  # relative, of what it may be off by besides
+    accelerometer_scale_sigma: float = 0.025  # relative, of what it may be off by besides
     up_sigma_rad: float = math.radians(0.2)  # of the direction that no averaging removes: how the IMU is bolted to the camera
     speed_mps: float = 0.7  # at which a recording may begin or end
     min_up_s: float = 5.0  # of samples that an average needs
     min_triplets: int = 24  # that the scale needs
+    min_second_turn: float = 0.15  # of the camera's turns about a second axis to those about the first, to find how the IMU is bolted to it
+    max_mount_error_rad: float = math.radians(1.5)  # between a turn by camera and by gyroscope, median
     folds: int = 8  # parts of the tour, left out in turn to see how far the answer moves
 
     def __post_init__(self) -> None:
@@ -51,15 +53,18 @@ class InertialConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImuTrack:
-    """One tour's IMU: stamps_ns (N,), gyro (N, 3) [rad/s], accel (N, 3) [m/s², gravity included], and where it sits against the first camera."""
+    """One tour's IMU: stamps_ns (N,), gyro (N, 3) [rad/s], accel (N, 3) [m/s², gravity included], and where it sits against the first camera.
+
+    cam_from_imu: None where nobody said; its rotation is then found from how camera and gyroscope turn, and the two are taken to be in one place.
+    """
 
     stamps_ns: IntArray
     gyro: FloatArray
     accel: FloatArray
-    cam_from_imu: Pose3
+    cam_from_imu: Pose3 | None
 
     @staticmethod
-    def of(samples: Sequence[ImuSample], cam_from_imu: Pose3) -> ImuTrack:
+    def of(samples: Sequence[ImuSample], cam_from_imu: Pose3 | None) -> ImuTrack:
         """Samples in time order; doubled stamps are left out."""
         stamps = np.array([s.stamp_ns for s in samples], dtype=np.int64)
         kept = np.diff(stamps, prepend=stamps[:1] - 1) > 0
@@ -69,14 +74,14 @@ class ImuTrack:
 
 
 def imu_tracks(tours: Sequence[Tour]) -> dict[int, ImuTrack]:
-    """The IMU of every tour that has one and says where it sits against the cameras."""
+    """The IMU of every tour that has one."""
     found = {}
     for index, tour in enumerate(tours):
-        if not isinstance(tour, InertialTour) or not is_mounted(tour.rig) or tour.base_from_imu is None:
-            continue
-        samples = tour.imu()
-        if samples:
-            found[index] = ImuTrack.of(samples, usable_rig(tour.rig).cameras[0].base_from_cam.inverse() @ tour.base_from_imu)
+        samples = tour.imu() if isinstance(tour, InertialTour) else ()
+        if samples and isinstance(tour, InertialTour):
+            base_from_imu = tour.base_from_imu if is_mounted(tour.rig) else None
+            cam_from_imu = None if base_from_imu is None else tour.rig.cameras[0].base_from_cam.inverse() @ base_from_imu
+            found[index] = ImuTrack.of(samples, cam_from_imu)
     return found
 
 
@@ -186,8 +191,40 @@ def _left_out(system: _System, config: InertialConfig) -> list[_System]:
 def _all(
     fragment: SfmFragment, keyframes: Sequence[Keyframe], tracks: Mapping[int, ImuTrack], config: InertialConfig
 ) -> list[tuple[ImuTrack, _Stretches]]:
-    found = [(track, _preintegrate(fragment, keyframes, tour, track, config)) for tour, track in sorted(tracks.items())]
-    return [(track, stretches) for track, stretches in found if stretches is not None]
+    """Every tour's track, its place on the camera found, with its stretches."""
+    out = []
+    for tour, track in sorted(tracks.items()):
+        known = _spaced([k for k in sorted(keyframes, key=lambda k: k.id) if k.tour == tour and k.id in fragment.sfm_from_ref], config)
+        pairs = [(a, b) for a, b in itertools.pairwise(known) if _is_covered(track, a.stamp_ns, b.stamp_ns, config)]
+        cam_from_imu = track.cam_from_imu or (_mounting(fragment, pairs, track, config) if pairs else None)
+        if pairs and cam_from_imu is not None:
+            placed = replace(track, cam_from_imu=cam_from_imu)
+            out.append((placed, _preintegrate(fragment, pairs, placed, cam_from_imu)))
+    return out
+
+
+def _mounting(fragment: SfmFragment, pairs: Sequence[tuple[Keyframe, Keyframe]], track: ImuTrack, config: InertialConfig) -> Pose3 | None:
+    """How the IMU is turned against the camera: the rotation C for which log ΔR_cam = C log ΔR_imu over all stretches (Kabsch), the gyroscope's bias
+    found with it. None where the camera turned about one axis only, or where the two do not turn alike.
+    """
+    poses = fragment.sfm_from_ref
+    by_camera = _log(np.array([poses[a.id].rotation.T @ poses[b.id].rotation for a, b in pairs]))
+    spans = [(a.stamp_ns, b.stamp_ns) for a, b in pairs]
+    seconds = np.array([(end - start) * 1e-9 for start, end in spans])[:, None]
+    times, gyro, accel = _resampled(track, spans)
+    bias, more = np.zeros(3), np.zeros(3)
+    for step in range(150):
+        if step % 50 == 0:  # a bias turns a stretch by itself times its seconds: integrating again is needed now and then only
+            bias, more = bias + more, np.zeros(3)
+            by_imu = _log(_integrate(times, gyro - bias, accel)[0])
+        turned = by_imu - more * seconds
+        u, spread, vt = np.linalg.svd(by_camera.T @ turned)
+        turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+        more = more + ((turned - by_camera @ turn) * seconds).sum(axis=0) / (seconds**2).sum()
+    error = float(np.median(np.linalg.norm(turned - by_camera @ turn, axis=1)))
+    if spread[1] < config.min_second_turn**2 * spread[0] or error > config.max_mount_error_rad:
+        return None
+    return Pose3(np.asarray(turn))
 
 
 def _equations(fragment: SfmFragment, found: _Stretches, track: ImuTrack) -> tuple[FloatArray, FloatArray]:
@@ -195,6 +232,7 @@ def _equations(fragment: SfmFragment, found: _Stretches, track: ImuTrack) -> tup
     one = np.flatnonzero(found.last[:-1] == found.first[1:])
     two = one + 1
     centres = {k: pose.translation for k, pose in fragment.sfm_from_ref.items()}
+    assert track.cam_from_imu is not None
     levers = {k: pose.rotation @ track.cam_from_imu.translation for k, pose in fragment.sfm_from_ref.items()}
 
     def step(of: dict[int, FloatArray]) -> FloatArray:
@@ -261,14 +299,10 @@ def _both_ways(columns: FloatArray, right: FloatArray, weight: FloatArray, confi
 
 
 def _preintegrate(
-    fragment: SfmFragment, keyframes: Sequence[Keyframe], tour: int, track: ImuTrack, config: InertialConfig
-) -> _Stretches | None:
-    """All stretches of a tour that the IMU covers, with the gyroscope's constant bias taken out by the keyframes' rotations."""
-    known = _spaced([k for k in sorted(keyframes, key=lambda k: k.id) if k.tour == tour and k.id in fragment.sfm_from_ref], config)
-    pairs = [(a, b) for a, b in itertools.pairwise(known) if _is_covered(track, a.stamp_ns, b.stamp_ns, config)]
-    if not pairs:
-        return None
-    orientation = {k.id: (fragment.sfm_from_ref[k.id] @ track.cam_from_imu).rotation for k in known}
+    fragment: SfmFragment, pairs: Sequence[tuple[Keyframe, Keyframe]], track: ImuTrack, cam_from_imu: Pose3
+) -> _Stretches:
+    """The stretches between pairs of keyframes, with the gyroscope's constant bias taken out by the keyframes' rotations."""
+    orientation = {k.id: (fragment.sfm_from_ref[k.id] @ cam_from_imu).rotation for k in itertools.chain(*pairs)}
     turned = np.array([orientation[a.id].T @ orientation[b.id] for a, b in pairs])
     spans = [(a.stamp_ns, b.stamp_ns) for a, b in pairs]
     seconds = np.array([(end - start) * 1e-9 for start, end in spans])

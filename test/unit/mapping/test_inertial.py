@@ -90,6 +90,22 @@ def test_a_camera_that_is_hardly_accelerated_has_no_scale():
     assert metric.scale.source == "unknown" and degrees_off(metric.up) < 0.5
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_imu_of_which_nobody_says_how_it_is_bolted_on_is_placed_by_its_turns(seed):
+    fragment, frames, track = made(seed=seed)
+    loose = ImuTrack(track.stamps_ns, track.gyro, track.accel, None)
+    up = up_of_imu(fragment, frames, {0: loose})
+    assert degrees_off(up) < 0.5
+    reading = imu_reading(fragment, frames, {0: loose})
+    assert abs(reading.metres_per_unit * UNITS_PER_M - 1) < 3 * reading.sigma < 0.25
+
+
+def test_an_imu_that_does_not_turn_with_the_camera_is_not_believed():
+    fragment, frames, track = made()
+    late = ImuTrack(track.stamps_ns + 3 * 10**9, track.gyro, track.accel, None)
+    assert up_of_imu(fragment, frames, {0: late}) is None and imu_reading(fragment, frames, {0: late}) is None
+
+
 def test_holes_in_the_recording_are_left_out():
     fragment, frames, track = made()
     kept = (track.stamps_ns < 12 * 10**9) | (track.stamps_ns > 14 * 10**9)
