@@ -168,10 +168,8 @@ def reconstruct(path: Path, sparse: Path, source: SfmInput, config: SfmConfig, t
     sparse.mkdir(parents=True)
     starts = initial_pairs(path, source) if any(len(rig.cameras) > 1 for rig in source.rigs) else []
     models: dict[int, Any] = {}
-    unit_m = 1.0
     for start in starts:
-        _scale_rigs(path, unit_m / start.baseline_m)
-        unit_m = start.baseline_m
+        _set_rig_unit(path, source, start.baseline_m)
         options = _options(source, config)
         options.init_image_id1, options.init_image_id2 = start.a + 1, start.b + 1
         options.init_num_trials = 1
@@ -319,16 +317,19 @@ def _by_odometry(source: SfmInput, frame_a: Keyframe, camera_a: str, frame_b: Ke
     return rig[camera_b].base_from_cam.inverse() @ b_from_a @ rig[camera_a].base_from_cam
 
 
-def _scale_rigs(path: Path, factor: float) -> None:
-    """Write the rigs' extrinsics in other units."""
+def _set_rig_unit(path: Path, source: SfmInput, unit_m: float) -> None:
+    """Write the rigs' extrinsics in units of `unit_m` metres."""
     import pycolmap
 
     with pycolmap.Database.open(path) as database:
-        for rig in database.read_all_rigs():
-            for sensor, sensor_from_rig in list(rig.non_ref_sensors.items()):
-                if sensor_from_rig is not None:
-                    rig.set_sensor_from_rig(sensor, pycolmap.Rigid3d(sensor_from_rig.rotation, sensor_from_rig.translation * factor))
-            database.update_rig(rig)
+        for colmap_rig in database.read_all_rigs():
+            tour = colmap_rig.rig_id - 1
+            reference, *others = source.rigs[tour].cameras
+            for camera in others:
+                cam_from_ref = camera.base_from_cam.inverse() @ reference.base_from_cam
+                scaled = Pose3(cam_from_ref.rotation, cam_from_ref.translation / unit_m)
+                colmap_rig.set_sensor_from_rig(camera_sensor(source.camera_id(tour, camera.name)), rigid_from_pose(scaled))
+            database.update_rig(colmap_rig)
 
 
 def _unregistered(models: Mapping[int, Any], source: SfmInput) -> list[Keyframe]:
