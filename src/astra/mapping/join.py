@@ -29,7 +29,7 @@ class JoinConfig:
     angle_rad: float = math.radians(4.0)
     scale_ratio: float = 1.25  # between two answers about an unknown scale
     spacing_m: float = 0.4  # answers nearer than this to each other count as one
-    min_places: int = 4
+    min_places: int = 5
     min_extent_m: float = 1.2  # of the places that agree
     max_contradiction: float = 0.4  # share of the answering places that say otherwise
     max_rival: float = 0.5  # size of the next largest set that agrees on something else
