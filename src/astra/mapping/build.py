@@ -65,7 +65,7 @@ class MappingConfig:
     cloud: CloudConfig = field(default_factory=CloudConfig)
     threads: int = 2
     min_registered: float = 0.8  # share of the keyframes below which the map warns
-    max_read_images: int = 260  # that the landmark extractor sees; of a longer tour every second, third … keyframe
+    max_read_images: int = 800  # that the landmark extractor sees at most; those near others that showed something come first
 
     def __post_init__(self) -> None:
         require(1 <= self.threads <= 256, "threads", self.threads, "1 … 256")
@@ -163,12 +163,11 @@ class _Build:
         extractor = self.extractor
         if extractor is None:
             return {}
-        stride = -(-len(self.key_views) // self.config.max_read_images)
-        views = [view for keyframe in self.keyframes[::stride] for view in keyframe.views]
-        path = self.work.path("detections", ".json", extractor.name, stride)
+        keyframes, most = self.keyframes, self.config.max_read_images
+        path = self.work.path("detections", ".json", extractor.name, most)
         return self.work.file(
             path,
-            lambda: detect_landmarks(views, self.work.images, extractor, self._count_reading),
+            lambda: detect_landmarks(keyframes, self.work.images, extractor, most, self._count_reading),
             save_detections,
             load_detections,
         )

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from astra.mapping.keyframes import KeyView, read_rgb
+from astra.mapping.keyframes import Keyframe, KeyView, read_rgb
 from astra.mapping.landmarks import LandmarkDetection, LandmarkExtractor
+
+STRIDE = 2  # keyframes between two that are looked at first
 
 Detections = Mapping[int, tuple[LandmarkDetection, ...]]
 
 
 def detect_landmarks(
-    views: Sequence[KeyView], folder: Path, extractor: LandmarkExtractor, tick: Callable[[int], None] = lambda done: None
+    keyframes: Sequence[Keyframe], folder: Path, extractor: LandmarkExtractor, max_images: int, tick: Callable[[int], None] = lambda done: None
 ) -> Detections:
-    """View id → what the extractor finds in its image; `tick` may raise to stop."""
-    found = {}
-    for view in views:
+    """View id → what the extractor finds in its image, for the images that are worth looking at.
+
+    What a place shows, its neighbours show too: every second keyframe is looked at, more rarely where half of `max_images` would not suffice, and
+    then the neighbours of those that showed something, by the same camera, until nothing new is found or `max_images` are spent.
+
+    Args:
+        folder: where the keyframes' images lie.
+        tick: called for each image; may raise to stop.
+    """
+    tracks: dict[tuple[int, str], list[KeyView]] = defaultdict(list)
+    for keyframe in keyframes:
+        for view in keyframe.views:
+            tracks[keyframe.tour, view.camera].append(view)
+    found: dict[int, tuple[LandmarkDetection, ...]] = {}
+    stride = max(STRIDE, -(-2 * sum(len(track) for track in tracks.values()) // max_images))
+    waiting = [(key, k) for key, track in tracks.items() for k in range(0, len(track), stride)]
+    while waiting and len(found) < max_images:
+        (key, k), *waiting = waiting
+        view = tracks[key][k]
+        if view.id in found:
+            continue
         found[view.id] = tuple(extractor.extract(read_rgb(folder / view.image)))
         tick(1)
+        if found[view.id]:
+            waiting += [(key, j) for j in (k - 1, k + 1) if 0 <= j < len(tracks[key])]
     return found
 
 
