@@ -20,7 +20,7 @@ from astra.mapping.scale import ScaleConfig, ScaleReading
 from astra.mapping.sfm import SfmFragment
 
 MAX_FLOOR_TILT_RAD = math.radians(15.0)  # of the floor from what is taken for level before it is found
-LEVEL_SIGMA_RAD = math.radians(0.3)  # of floors themselves
+LEVEL_SIGMA_RAD = math.radians(1.0)  # of floors themselves, and of a reconstruction that bends
 SEED = 0
 
 

@@ -1,5 +1,6 @@
 """A map folder comes back as it was written, and anything else is refused with a reason."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,9 +9,10 @@ import yaml
 
 from astra.core.errors import MapError, NewerMapError
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, Pose2, Pose3
-from astra.topomap import Edge, EdgeKind, Landmark, MapInfo, Node, TopoMap, View
+from astra.topomap import Edge, EdgeKind, Landmark, MapInfo, Node, ScaleWitness, TopoMap, View
 from astra.topomap.features import MapFeatures
 from astra.topomap.io import damaged_files, load_features, load_map, save_map
+from astra.topomap.types import UNKNOWN
 from astra.topomap.validate import check_map, summarise
 
 CAMERA = CameraModel(224, 160, 112.0, 112.0, 111.5, 79.5)
@@ -65,6 +67,19 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert (mark.label, mark.attributes, mark.function, mark.node_ids) == ("LOUNGE <b>", "white on blue", "a place to rest", (0, 1))
     np.testing.assert_allclose(mark.normal_map, [0, -1, 0])
     assert (path / "images" / "2.jpg").read_bytes() == bytes([2]) * 100
+
+
+def test_where_metres_and_up_come_from_is_kept_and_older_maps_know_less(tmp_path):
+    witnesses = (ScaleWitness("odometry", 1.0012, 0.008, True), ScaleWitness("camera_height", 1.15, 0.02, False))
+    info = dataclasses.replace(topo().info, scale_witnesses=witnesses, up_source="imu", up_sigma_rad=0.004)
+    path = write(tmp_path, topo_map=dataclasses.replace(topo(), info=info))
+    assert load_map(path).info == info
+    text = "\n".join(summarise(load_map(path)).lines())
+    assert "odometry: +0.12 % ± 0.80 %" in text and "camera height: +15.00 % ± 2.00 %, not used" in text and "up from imu ± 0.23°" in text
+    manifest = yaml.safe_load((path / "map.yaml").read_text())
+    del manifest["up"], manifest["scale"]["witnesses"]
+    (path / "map.yaml").write_text(yaml.safe_dump(manifest))
+    assert load_map(path).info == dataclasses.replace(info, scale_witnesses=(), up_source="unknown", up_sigma_rad=UNKNOWN)
 
 
 def test_features_come_back_memory_mapped(tmp_path):
