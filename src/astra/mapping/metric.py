@@ -64,9 +64,10 @@ def estimate_scale(
         up: (3,) against gravity, in the fragment's frame; the floor is looked for along it.
     """
     config, clues = config or ScaleConfig(), clues or MetricClues()
+    windows, steps = (motions(fragment, keyframes, rigs, length_m) for length_m in (config.window_m, config.slip_window_m))
     readings = [
         distance_reading(fragment, keyframes, clues, config),
-        odometry_reading(motions(fragment, keyframes, rigs, config), config),
+        odometry_reading(windows, steps, config),
         camera_height_reading(fragment, up, clues, config),
         imu_reading(fragment, keyframes, clues.imu),
         rig_reading(fragment, rigs, config),
@@ -199,7 +200,7 @@ def inconsistencies(
     """
     config = config or ScaleConfig()
     warnings = []
-    compared = motions(fragment.sfm, keyframes, rigs, config)
+    compared = motions(fragment.sfm, keyframes, rigs, config.window_m)
     if len(compared.keyframes):
         in_odometry = np.linalg.norm(compared.odometry, axis=1)
         in_sfm = compared.sfm * fragment.scale.metres_per_unit

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import FloatArray
+from astra.core.types import FloatArray, IntArray
 from astra.geometry import CameraRig, Pose3
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.sfm import SfmFragment
@@ -28,6 +28,8 @@ class ScaleConfig:
     """Windows over which SfM and odometry are compared, what each source is worth, and when a disagreement is worth a warning."""
 
     window_m: float = 2.5
+    slip_window_m: float = 0.8
+    min_slip: float = 0.1  # of a short window's length that odometry may be off by before the window counts as slipped
     min_windows: int = 5
     odometry_sigma: float = 0.008  # relative, that no averaging removes: wheel radius, tyre wear, systematic slip
     rig_baseline_sigma_m: float = 0.003  # of the distance between two cameras, as measured or drawn
@@ -44,6 +46,8 @@ class ScaleConfig:
 
     def __post_init__(self) -> None:
         require(0.2 <= self.window_m <= 50.0, "window_m", self.window_m, "0.2 … 50")
+        require(0.1 <= self.slip_window_m <= self.window_m, "slip_window_m", self.slip_window_m, "0.1 … window_m")
+        require(0.0 < self.min_slip < 1.0, "min_slip", self.min_slip, "in (0, 1)")
         require(self.min_windows >= 1, "min_windows", self.min_windows, "≥ 1")
         for name in ("odometry_sigma", "rig_sigma", "distance_sigma"):
             require(0.0 <= getattr(self, name) < 1.0, name, getattr(self, name), "in [0, 1)")
@@ -117,24 +121,30 @@ def fuse_scale(readings: Sequence[ScaleReading], config: ScaleConfig) -> ScaleEs
     return ScaleEstimate(math.exp(mean), max(sigma, widen), best.source, tuple(usable), tuple(refused))
 
 
-def odometry_reading(motions: Motions, config: ScaleConfig) -> ScaleReading | None:
-    """Median of the windows' ratios of displacement, weighted by displacement so that turns on the spot do not count."""
-    in_odometry = np.linalg.norm(motions.odometry, axis=1)
+def odometry_reading(windows: Motions, steps: Motions, config: ScaleConfig) -> ScaleReading | None:
+    """The ratio of odometry's to SfM's displacements, over the windows in which no step slipped.
+
+    Args:
+        windows: about `window_m` long. steps: as short as `slip_window_m`: a slip stands out in a step, and hides in a window.
+    """
+    in_odometry = np.linalg.norm(windows.odometry, axis=1)
     if len(in_odometry) < config.min_windows or in_odometry.max() <= 0.2 * config.window_m:
         return None
-    in_sfm = np.linalg.norm(motions.sfm, axis=1)
-    usable = (in_odometry > 0.3 * in_odometry.max()) & (in_sfm > 1e-9)
-    ratio, weight = in_odometry[usable] / in_sfm[usable], in_odometry[usable]
-    if not len(ratio):
+    ratio, weight, kept = _ratios(windows)
+    short, short_weight, short_kept = _ratios(steps)
+    if not len(ratio) or not len(short):
         return None
-    scale = _weighted_median(ratio, weight)
-    for _ in range(10):  # Huber about the median: the mean of the inliers is the finer estimate
-        residual = np.abs(ratio - scale)
-        bound = 1.5 * max(1.4826 * float(np.median(residual)), 1e-6 * scale)
-        robust = weight * np.minimum(1.0, bound / np.maximum(residual, 1e-12))
-        scale = float((robust * ratio).sum() / robust.sum())
+    usual = _biweight(short, short_weight)
+    off = np.abs(short / usual - 1.0)
+    slipped = [steps.keyframes[k] for k in short_kept[off > max(4.0 * 1.4826 * float(np.median(off)), config.min_slip)]]
+    sound = np.array([not any(a < end and start < b for start, end in slipped) for a, b in (windows.keyframes[k] for k in kept)])
+    if sound.sum() < config.min_windows:  # it slips all the time: the steps are all there is
+        ratio, weight, sound, overlap = short, short_weight, np.ones(len(short), dtype=bool), 1.0
+    else:
+        overlap = 4.0  # neighbouring windows share most of their path
+    ratio, weight = ratio[sound], weight[sound]
+    scale = _biweight(ratio, weight)
     spread = 1.4826 * float(np.median(np.abs(ratio - scale))) / scale
-    overlap = 4.0  # neighbouring windows share most of their path
     return ScaleReading("odometry", scale, math.hypot(spread / math.sqrt(max(len(ratio) / overlap, 1.0)), config.odometry_sigma))
 
 
@@ -163,7 +173,7 @@ def disagreements(estimate: ScaleEstimate) -> list[str]:
     ]
 
 
-def motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], config: ScaleConfig) -> Motions:
+def motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig], window_m: float) -> Motions:
     """Windows of about `window_m` of odometry path, one starting at every registered keyframe."""
     known = [
         (k, k.odom_from_base) for k in sorted(keyframes, key=lambda k: k.id) if k.odom_from_base is not None and k.id in fragment.sfm_from_ref
@@ -175,7 +185,7 @@ def motions(fragment: SfmFragment, keyframes: Sequence[Keyframe], rigs: Sequence
             if end.tour != start.tour:
                 break
             path += before.distance_to(odom_from_end)
-            if path < config.window_m:
+            if path < window_m:
                 continue
             base_from_cam = rigs[start.tour].cameras[0].base_from_cam
             by_odometry = base_from_cam.inverse() @ Pose3.from_pose2(odom_from_start.inverse() @ odom_from_end) @ base_from_cam
@@ -193,6 +203,26 @@ def _log_mean(readings: Sequence[ScaleReading]) -> tuple[float, float]:
     weights = np.array([1.0 / max(r.sigma, 1e-4) ** 2 for r in readings])
     logs = np.array([math.log(r.metres_per_unit) for r in readings])
     return float((weights * logs).sum() / weights.sum()), float(1.0 / math.sqrt(weights.sum()))
+
+
+def _ratios(motions: Motions) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Ratios of displacement (K,), their weights, which are the displacements, so that turns on the spot do not count, and their rows (K,)."""
+    in_odometry, in_sfm = np.linalg.norm(motions.odometry, axis=1), np.linalg.norm(motions.sfm, axis=1)
+    if not len(in_odometry):
+        return np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero((in_odometry > 0.3 * in_odometry.max()) & (in_sfm > 1e-9))
+    return in_odometry[rows] / in_sfm[rows], in_odometry[rows], rows
+
+
+def _biweight(values: FloatArray, weights: FloatArray) -> float:
+    """Tukey's biweight mean about the weighted median: what is far off has no say at all."""
+    centre = _weighted_median(values, weights)
+    for _ in range(20):
+        residual = np.abs(values - centre)
+        bound = 4.7 * max(1.4826 * float(np.median(residual)), 1e-6 * centre)
+        robust = weights * np.square(np.clip(1.0 - np.square(residual / bound), 0.0, None))
+        centre = float((robust * values).sum() / robust.sum())
+    return centre
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
