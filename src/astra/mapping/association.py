@@ -16,7 +16,7 @@ import numpy as np
 from astra.core.types import BoolArray, FloatArray, IntArray
 from astra.mapping.doubles import candidate_of, with_pieces, without_doubles
 from astra.mapping.landmarks import LandmarkConfig, ViewEvidence
-from astra.mapping.sightings import Sighting, can_face, is_cut, ray_miss, sides, sight, triangulate
+from astra.mapping.sightings import Sighting, can_face, do_overlap, is_cut, ray_miss, sides, sight, triangulate
 from astra.mapping.wording import letters, similarity
 from astra.topomap.types import Landmark
 
@@ -50,7 +50,7 @@ def _clusters_with_depth(sightings: list[Sighting], config: LandmarkConfig) -> l
         best, best_cost = None, math.inf
         for cluster in clusters:
             centre = np.median([o.position for o in cluster], axis=0)
-            allowed = config.max_distance_m + 2.0 * math.hypot(s.depth_sigma_m, s.angle_sigma * s.depth_m)
+            allowed = config.reach_m(is_text=s.detection.is_text) + 2.0 * math.hypot(s.depth_sigma_m, s.angle_sigma * s.depth_m)
             distance = float(np.linalg.norm(s.position - centre))
             alike = max(similarity(s.detection.label, o.detection.label) for o in cluster[:5])
             if distance <= allowed and can_face([s], cluster) and _is_alike(s, cluster, alike, distance, config) and distance / allowed - alike < best_cost:
@@ -63,10 +63,10 @@ def _clusters_with_depth(sightings: list[Sighting], config: LandmarkConfig) -> l
 
 
 def _is_alike(s: Sighting, cluster: Sequence[Sighting], alike: float, distance_m: float, config: LandmarkConfig) -> bool:
-    """Whether the texts allow it to be one thing; a misreading at the very same spot counts, two words in one image never do."""
+    """Whether the texts allow it to be one thing; a misreading at the very same spot counts, two things in one image never do."""
     if s.detection.is_text != cluster[0].detection.is_text:
         return False
-    if any(o.view_id == s.view_id for o in cluster) and alike < 0.9:
+    if any(o.view_id == s.view_id and (alike < 0.9 or not do_overlap(s, o)) for o in cluster):
         return False
     return alike >= config.min_similarity or (alike >= 0.3 and distance_m < 0.12)
 
@@ -82,7 +82,8 @@ def _join_by_ray(clusters: list[list[Sighting]], rays: list[Sighting], config: L
             alike = max(similarity(s.detection.label, o.detection.label) for o in cluster[:5])
             allowed = config.max_ray_miss_m + 2.0 * s.angle_sigma * along
             near = 0.1 < along <= config.max_range_m and ray_miss(s, centre) <= allowed
-            if near and alike >= config.min_similarity and can_face([s], cluster):
+            apart = any(o.view_id == s.view_id and not do_overlap(s, o) for o in cluster)
+            if near and not apart and alike >= config.min_similarity and can_face([s], cluster):
                 options.append((alike, cluster))
         if options:
             max(options, key=lambda option: option[0])[1].append(s)
@@ -96,10 +97,11 @@ def _clusters_of_rays(rays: Sequence[Sighting], config: LandmarkConfig) -> list[
     if len(rays) < 2:
         return []
     alike = np.array([[similarity(a.detection.label, b.detection.label) for b in rays] for a in rays]) >= config.min_similarity
-    alike &= np.equal.outer([s.detection.is_text for s in rays], [s.detection.is_text for s in rays])
+    is_text = np.array([s.detection.is_text for s in rays])
+    alike &= np.equal.outer(is_text, is_text)
     origins, directions = np.array([s.origin for s in rays]), np.array([s.direction for s in rays])
     nodes = np.array([s.node_id for s in rays])
-    faces = sides(directions, directions)
+    faces = sides(directions, directions) | ~is_text
     first, second = _promising_pairs(origins, directions, alike & faces & np.not_equal.outer(nodes, nodes), config)
     points = _midpoints(origins[first], directions[first], origins[second], directions[second])
     sigma = np.array([s.angle_sigma for s in rays])

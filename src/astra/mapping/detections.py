@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from astra.core.plain_text import plain_text
 from astra.mapping.keyframes import Keyframe, KeyView, read_rgb
-from astra.mapping.landmarks import LandmarkDetection, LandmarkExtractor
+from astra.mapping.landmarks import LandmarkDetection, LandmarkExtractor, is_dynamic
+from astra.topomap.io import MAX_CHARACTERS
 
 STRIDE = 2  # keyframes between two that are looked at first
 
@@ -41,11 +44,24 @@ def detect_landmarks(
         view = tracks[key][k]
         if view.id in found:
             continue
-        found[view.id] = tuple(extractor.extract(read_rgb(folder / view.image)))
+        found[view.id] = tuple(as_data(d) for d in extractor.extract(read_rgb(folder / view.image)) if stays(d))
         tick(1)
         if found[view.id]:
             waiting += [(key, j) for j in (k - 1, k + 1) if 0 <= j < len(tracks[key])]
     return found
+
+
+def as_data(detection: LandmarkDetection) -> LandmarkDetection:
+    """The detection with its words bounded and on one line: what is read in the world is shown and compared, and never more than that."""
+    label, attributes, function = (plain_text(getattr(detection, name), MAX_CHARACTERS[name]) for name in ("label", "attributes", "function"))
+    return replace(detection, score=min(max(float(detection.score), 0.0), 1.0), label=label, attributes=attributes, function=function)
+
+
+def stays(detection: LandmarkDetection) -> bool:
+    """Whether it can be a landmark: it says something, lies in the image as a finite polygon, and is nothing that walks away."""
+    polygon = np.asarray(detection.polygon, dtype=np.float64)
+    is_there = polygon.shape == (4, 2) and bool(np.isfinite(polygon).all()) and bool(np.ptp(polygon, axis=0).min() > 0.0)
+    return is_there and bool(plain_text(detection.label, 1)) and (detection.is_text or not is_dynamic(detection.label))
 
 
 def save_detections(path: Path, detections: Detections) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from astra.core.types import FloatArray
 from astra.mapping.landmarks import LandmarkConfig
 from astra.mapping.sightings import Sighting, can_face, do_meet, normal_of, ray_miss, triangulate
 from astra.mapping.wording import letters, majority, part_similarity, similarity
@@ -34,6 +35,8 @@ def candidate_of(cluster: Sequence[Sighting], config: LandmarkConfig) -> Candida
     best = max(kept, key=lambda s: s.detection.score, default=None)
     if best is None or not _is_sure(kept, best, config):
         return None
+    if not best.detection.is_text and _size_spread(kept, fix.position) > config.max_size_spread:
+        return None
     label = majority([(s.detection.label, s.weight) for s in kept])
     named = [s.detection for s in kept if letters(s.detection.label) == letters(label)]
     node_ids = tuple(sorted({s.node_id for s in kept}))
@@ -46,12 +49,20 @@ def candidate_of(cluster: Sequence[Sighting], config: LandmarkConfig) -> Candida
     return Candidate(landmark, tuple(kept))
 
 
+def _size_spread(sightings: Sequence[Sighting], position: FloatArray) -> float:
+    """Spread of the thing's height as its images give it at their ranges (of its logarithm): what moved lies at wrong ranges, and seems to grow or shrink."""
+    heights = [s.height_px * s.angle_sigma * (0.5 if s.near_border else 1.0) * max(float((position - s.origin) @ s.direction), 1e-3) for s in sightings]
+    return float(np.std(np.log(np.maximum(heights, 1e-9))))
+
+
 def _is_sure(kept: Sequence[Sighting], best: Sighting, config: LandmarkConfig) -> bool:
     characters = len(letters(best.detection.label))
     nodes = len({s.node_id for s in kept})
     if best.detection.is_text and characters < config.min_characters:  # short readings are mostly pieces or noise, yet WC is a sign
         clear = {s.node_id for s in kept if s.detection.score >= config.sure_score and s.height_px >= config.clear_px}
         return len(clear) >= max(config.min_observations, 2) or (nodes > config.min_observations and best.detection.score >= config.sure_score)
+    if not best.detection.is_text:
+        return nodes >= config.min_object_nodes
     if nodes >= config.min_observations:
         return True
     return best.detection.score >= config.sure_score and characters >= config.sure_characters and math.isfinite(best.depth_m)
@@ -91,10 +102,10 @@ def is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:
     if len(normals) == 2 and float(normals[0] @ normals[1]) < MAX_NORMALS_COS:
         return False
     alike = similarity(strong.label, weak.label)
-    if distance < config.same_place_m + slack or (alike >= 0.75 and distance < config.max_distance_m + slack):
+    if distance < config.same_place_m + slack or (alike >= 0.75 and distance < config.reach_m(is_text=strong.is_text) + slack):
         return True
     is_weak = 2 * len(weak.view_ids) <= len(strong.view_ids)
-    return is_weak and (_is_piece(strong, weak, config) or (alike >= 0.45 and distance < config.max_distance_m + slack))
+    return is_weak and (_is_piece(strong, weak, config) or (alike >= 0.45 and distance < config.reach_m(is_text=strong.is_text) + slack))
 
 
 def _is_seen_again(strong: Candidate, weak: Candidate, config: LandmarkConfig) -> bool:

@@ -45,6 +45,37 @@ class LandmarkExtractor(Protocol):
         ...
 
 
+class CombinedExtractor:
+    """Several extractors as one, such as one that reads and one that knows furniture; satisfies `LandmarkExtractor`."""
+
+    def __init__(self, extractors: Sequence[LandmarkExtractor]) -> None:
+        require(len(extractors) > 0, "extractors", len(extractors), "at least one")
+        self._extractors = tuple(extractors)
+
+    @property
+    def name(self) -> str:
+        """The names of all, joined."""
+        return "+".join(extractor.name for extractor in self._extractors)
+
+    def extract(self, rgb: UInt8Array) -> tuple[LandmarkDetection, ...]:
+        """What each of them finds."""
+        return tuple(detection for extractor in self._extractors for detection in extractor.extract(rgb))
+
+
+# What is somewhere else tomorrow is no landmark; singular nouns, matched as whole words of a category.
+DYNAMIC = frozenset({
+    "person", "people", "human", "man", "men", "woman", "women", "boy", "girl", "child", "children", "baby", "pedestrian", "worker", "employee",
+    "visitor", "dog", "cat", "bird", "animal", "pet", "horse", "cart", "trolley", "forklift", "wheelchair", "stroller", "pram", "scooter", "bicycle",
+    "motorcycle", "car", "truck", "bus", "vehicle", "robot", "agv", "jack", "suitcase",
+})  # fmt: skip
+
+
+def is_dynamic(category: str) -> bool:
+    """Whether things of this category move about by themselves or with people: "pallet jack", "people", "Dogs"."""
+    words = "".join(c if c.isalpha() else " " for c in category.casefold()).split()
+    return any(word in DYNAMIC or word.removesuffix("s") in DYNAMIC for word in words)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewEvidence:
     """What one registered view knows: where it was taken, what was detected in it, and which points of the map it sees.
@@ -71,7 +102,10 @@ class LandmarkConfig:
     min_characters: int = 3  # shorter texts need the sure score, and a node more unless two saw them this large:
     clear_px: float = 12.0
     min_similarity: float = 0.55  # of two texts at the same place, 0..1
-    max_distance_m: float = 0.3  # between two detections of one thing, beyond their own uncertainty
+    max_distance_m: float = 0.3  # between two detections of one text, beyond their own uncertainty …
+    max_object_distance_m: float = 0.6  # … and of one thing, which is larger and seen from several sides
+    min_object_nodes: int = 3  # that saw a thing in the same place: what moves is in another one by then
+    max_size_spread: float = 0.14  # of a thing's height between its images, of the logarithm; more, and it moved
     same_place_m: float = 0.1  # two things so close are one, whatever they read as
     max_ray_miss_m: float = 0.25  # between a ray and the thing it is said to hit
     max_piece_m: float = 1.0  # from a sign's centre to that of a part of it that was read alone
@@ -80,6 +114,10 @@ class LandmarkConfig:
     min_parallax_rad: float = 0.06  # between two rays that are to fix a position on their own
     max_pairs: int = 20_000  # of rays that are tried as the start of a landmark
     pixel_sigma: float = 2.0  # of a detection's centre
+
+    def reach_m(self, *, is_text: bool) -> float:
+        """How far apart two detections of one thing may be."""
+        return self.max_distance_m if is_text else self.max_object_distance_m
 
     def __post_init__(self) -> None:
         require(self.min_observations >= 1, "min_observations", self.min_observations, "≥ 1")
@@ -91,6 +129,9 @@ class LandmarkConfig:
         require(0.0 < self.min_piece_similarity <= 1.0, "min_piece_similarity", self.min_piece_similarity, "in (0, 1]")
         require(0.0 < self.min_similarity <= 1.0, "min_similarity", self.min_similarity, "in (0, 1]")
         require(self.max_distance_m > 0.0, "max_distance_m", self.max_distance_m, "> 0")
+        require(self.max_object_distance_m > 0.0, "max_object_distance_m", self.max_object_distance_m, "> 0")
+        require(self.min_object_nodes >= 1, "min_object_nodes", self.min_object_nodes, "≥ 1")
+        require(self.max_size_spread > 0.0, "max_size_spread", self.max_size_spread, "> 0")
         require(self.same_place_m >= 0.0, "same_place_m", self.same_place_m, "≥ 0")
         require(self.max_ray_miss_m > 0.0, "max_ray_miss_m", self.max_ray_miss_m, "> 0")
         require(self.max_range_m > 0.0, "max_range_m", self.max_range_m, "> 0")

@@ -150,7 +150,9 @@ def _inside(polygon: FloatArray, widen: float, pixels: AnyArray) -> BoolArray:
 
 
 def can_face(some: Sequence[Sighting], others: Sequence[Sighting]) -> bool:
-    """Whether one flat thing can be seen from all these sides; the two plates on a wall's two faces cannot be one."""
+    """Whether one thing can be seen from all these sides: the two plates on a wall's two faces cannot be one, a table can."""
+    if not some[0].detection.is_text:
+        return True
     a, b = (np.array([s.direction for s in group]) for group in (some, others))
     return bool(sides(a, b).all())
 
@@ -160,6 +162,14 @@ def sides(a: FloatArray, b: FloatArray) -> BoolArray:
     across = np.outer(np.linalg.norm(a[:, :2], axis=1), np.linalg.norm(b[:, :2], axis=1))
     same: BoolArray = a[:, :2] @ b[:, :2].T > MAX_SIDES_COS * across
     return same
+
+
+def do_overlap(a: Sighting, b: Sighting) -> bool:
+    """Whether two detections in one image cover each other for the greater part, so that they may be one."""
+    p, q = np.asarray(a.detection.polygon), np.asarray(b.detection.polygon)
+    common = np.maximum(np.minimum(p.max(axis=0), q.max(axis=0)) - np.maximum(p.min(axis=0), q.min(axis=0)), 0.0)
+    smaller = min(float(np.prod(np.ptp(p, axis=0))), float(np.prod(np.ptp(q, axis=0))))
+    return float(np.prod(common)) > 0.5 * smaller
 
 
 def do_meet(sightings: Sequence[Sighting], config: LandmarkConfig) -> bool:

@@ -15,6 +15,7 @@ import yaml
 
 from astra.core.errors import BadInputError, MapError, NewerMapError
 from astra.core.paths import atomic_dir
+from astra.core.plain_text import plain_text
 from astra.geometry import CameraModel, Pose3
 from astra.topomap.audit import MapAudit
 from astra.topomap.features import MapFeatures
@@ -23,6 +24,7 @@ from astra.topomap.types import UNKNOWN, Edge, EdgeKind, Landmark, MapInfo, Node
 FORMAT = "astra-map"
 FORMAT_VERSION = 1
 FRAME = "map"
+MAX_CHARACTERS = {"label": 120, "attributes": 160, "function": 240}  # of a landmark's texts
 FEATURE_ARRAYS = {
     "view_ids": (np.int64, 1),
     "offsets": (np.int64, 1),
@@ -241,10 +243,10 @@ def _edge_from_json(edge: Mapping[str, Any]) -> Edge:
 def _landmark_to_json(mark: Landmark) -> dict[str, Any]:
     return {
         "id": mark.id,
-        "label": mark.label,
+        "label": plain_text(mark.label, MAX_CHARACTERS["label"]),
         "is_text": mark.is_text,
-        "attributes": mark.attributes,
-        "function": mark.function,
+        "attributes": plain_text(mark.attributes, MAX_CHARACTERS["attributes"]),
+        "function": plain_text(mark.function, MAX_CHARACTERS["function"]),
         "position_map": [round(float(v), 4) for v in mark.position_map],
         "position_sigma_m": _number(mark.position_sigma_m),
         "normal_map": None if mark.normal_map is None else [round(float(v), 5) for v in mark.normal_map],
@@ -256,10 +258,10 @@ def _landmark_to_json(mark: Landmark) -> dict[str, Any]:
 def _landmark_from_json(mark: Mapping[str, Any]) -> Landmark:
     return Landmark(
         int(mark["id"]),
-        str(mark["label"]),
+        plain_text(str(mark["label"]), MAX_CHARACTERS["label"]),
         bool(mark["is_text"]),
-        str(mark["attributes"]),
-        str(mark["function"]),
+        plain_text(str(mark["attributes"]), MAX_CHARACTERS["attributes"]),
+        plain_text(str(mark["function"]), MAX_CHARACTERS["function"]),
         _vector(mark["position_map"]),
         _float(mark["position_sigma_m"]),
         tuple(int(i) for i in mark["node_ids"]),

@@ -194,3 +194,40 @@ def test_a_text_that_touches_the_border_counts_if_it_was_read_elsewhere():
     whole, pieces = whole_and_pieces([views[0], touching], LandmarkConfig())
     assert len(whole) == 2 and pieces == []
     assert len(whole_and_pieces([*views[1:], touching], LandmarkConfig())[1]) == 1
+
+
+def _seen(view_id, eye, centre, label, size=0.3):
+    """A camera at `eye` that sees a thing around `centre`, whatever its sides look like."""
+    yaw = math.atan2(centre[1] - eye[1], centre[0] - eye[0])
+    pose = Pose3.from_rpy(0.0, 0.0, yaw, (eye[0], eye[1], 0.9)) @ BODY_FROM_OPTICAL
+    pixel, _ = CAMERA.project(pose.inverse().apply(np.asarray(centre)[None]))
+    half = CAMERA.fx * size / 2 / math.dist(eye, centre[:2])
+    polygon = pixel + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    found = (LandmarkDetection(label, False, 0.8, polygon, "grey", "a place to sit"),)
+    return ViewEvidence(view_id, view_id, CAMERA, pose, np.zeros((0, 2), np.float32), np.zeros((0, 3)), found)
+
+
+def test_a_thing_is_one_from_all_around_and_keeps_its_words():
+    eyes = [(2.0 * math.cos(a), 2.0 * math.sin(a)) for a in np.linspace(0.0, 5.5, 8)]
+    (mark,) = associate([_seen(i, eye, (0.0, 0.0, 0.5), "sofa") for i, eye in enumerate(eyes)])
+    assert (mark.label, mark.is_text, mark.attributes, mark.function) == ("sofa", False, "grey", "a place to sit")
+    np.testing.assert_allclose(mark.position_map, [0.0, 0.0, 0.5], atol=0.05)
+
+
+@pytest.mark.parametrize("speed", [0.3, 0.6, 1.2])
+def test_what_moves_while_it_is_seen_leaves_no_landmark(speed):
+    views = [_seen(i, (0.45 * i, 0.0), (2.0, -3.0 + speed * i, 0.9), "figure") for i in range(8)]
+    assert associate(views) == []
+
+
+def test_two_things_of_one_category_in_one_image_stay_two():
+    eyes = [(-0.5 + 0.4 * i, -2.0) for i in range(5)]
+    views = []
+    for i, eye in enumerate(eyes):
+        a, b = (_seen(i, eye, centre, "chair") for centre in ((0.0, 0.5, 0.5), (0.9, 0.5, 0.5)))
+        (other,) = b.detections
+        pixel, _ = CAMERA.project(a.map_from_cam.inverse().apply(np.array([[0.9, 0.5, 0.5]])))
+        moved = np.asarray(other.polygon) - np.asarray(other.polygon).mean(axis=0) + pixel
+        views.append(replace(a, detections=(a.detections[0], LandmarkDetection("chair", False, 0.8, moved))))
+    xs = sorted(float(m.position_map[0]) for m in associate(views))
+    assert xs == pytest.approx([0.0, 0.9], abs=0.1)
