@@ -35,6 +35,8 @@ def write_html(map_dir: Path, out: Path) -> None:
         "name": topomap.info.name,
         "scale": topomap.info.scale_source,
         "warnings": list(topomap.info.warnings),
+        "audit": None if topomap.info.audit is None else topomap.info.audit.to_json(),
+        "loops": [] if topomap.info.audit is None else [[loop.a, loop.b] for loop in topomap.info.audit.suspicious_loops],
         "nodes": [_node(node) for node in sorted(topomap.nodes.values(), key=lambda n: n.id)],
         "edges": [[e.a, e.b, str(e.kind), _round(e.width_m, 2)] for e in topomap.edges],
         "landmarks": [_landmark(m) for m in sorted(topomap.landmarks.values(), key=lambda m: m.id)],

@@ -1,5 +1,6 @@
 """The page of a map stands on its own, and text from the world cannot break out of it."""
 
+import dataclasses
 import json
 import re
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from astra.core.errors import MapError
+from astra.topomap.audit import FragmentAudit, MapAudit, SuspiciousLoop, Verdict
+from astra.topomap.io import save_map
 from astra.topomap.view import encode_png, read_pgm, write_html
 
 
@@ -24,6 +27,20 @@ def test_the_page_holds_the_whole_map_and_loads_nothing(small_map, small_topomap
     assert data["grid"]["x"] == -1.0 and data["grid"]["w"] == 2.0 and data["grid"]["h"] == 1.5
     assert data["warnings"] == ["one warning"]
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page) and "@import" not in page
+
+
+def test_the_page_tells_what_the_audit_found(small_topomap, small_features, tmp_path):
+    fragments = FragmentAudit(3, Verdict.CONSISTENT), FragmentAudit(1, Verdict.DOUBTFUL, ("alone",))
+    audit = MapAudit(Verdict.DOUBTFUL, ("</script>",), fragments, (SuspiciousLoop(0, 2, "far"),))
+    audited = dataclasses.replace(small_topomap, info=dataclasses.replace(small_topomap.info, audit=audit))
+    images = {v.image: tmp_path / "a.jpg" for n in small_topomap.nodes.values() for v in n.views}
+    (tmp_path / "a.jpg").write_bytes(b"jpeg")
+    save_map(audited, small_features, images, tmp_path / "audited")
+    write_html(tmp_path / "audited", tmp_path / "map.html")
+    data = _data((tmp_path / "map.html").read_text(encoding="utf-8"))
+    assert data["audit"]["verdict"] == "doubtful" and data["loops"] == [[0, 2]]
+    assert [f["reasons"] for f in data["audit"]["fragments"]] == [[], ["alone"]]
+    assert [n["fragment"] for n in data["nodes"]] == [0, 0, 0, 1] and data["nodes"][0]["sigma"] == 0.05
 
 
 def test_text_from_the_world_stays_text(small_map, tmp_path):
