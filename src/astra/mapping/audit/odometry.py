@@ -22,13 +22,13 @@ class OdometryTrust:
     """How far odometry may be off after a stretch, one sigma, and how many sigmas make a contradiction."""
 
     shift_m: float = 0.03  # of any stretch: stamps, lever arms, the map's own noise
-    shift_ratio: float = 0.02  # of its length
-    turn_rad: float = math.radians(0.8)
-    turn_per_m: float = math.radians(0.35)
+    shift_ratio: float = 0.015  # of its length
+    turn_rad: float = math.radians(0.6)
+    turn_per_m: float = math.radians(0.15)
     turn_per_rad: float = 0.025
     slip_m: float = 0.08  # that a single step may slip, over and above
     sigmas: float = 4.0
-    windows_m: tuple[float, ...] = (2.5, 8.0)
+    windows_m: tuple[float, ...] = (2.5, 8.0, 20.0)
     max_scale_change: float = 0.12  # between the windows before and after a keyframe
     min_share: float = 0.03  # of the windows that must fail before one that no step explains counts
 

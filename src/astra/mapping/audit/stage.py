@@ -40,11 +40,13 @@ class AuditConfig:
     revisits: RevisitConfig = field(default_factory=RevisitConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     tolerance_px: float = 1.5  # of a match from its epipolar plane by the map's poses
+    max_scale_sigma: float = 0.05  # relative; a map in metres that are less certain is not called consistent
     min_nodes: int = 5  # of a part that is kept after a cut
     max_reruns: int = 2  # of SfM without the loops that hold a break
 
     def __post_init__(self) -> None:
         require(self.tolerance_px > 0.0, "tolerance_px", self.tolerance_px, "> 0")
+        require(self.max_scale_sigma > 0.0, "max_scale_sigma", self.max_scale_sigma, "> 0")
         require(self.min_nodes >= 2, "min_nodes", self.min_nodes, "≥ 2")
         require(0 <= self.max_reruns <= 5, "max_reruns", self.max_reruns, "0 … 5")
 
@@ -133,6 +135,9 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
         checked.breaks, checked.doubts = against_odometry(metric, mine, given.mounted, config.odometry)
         confirmed = confirmed_steps(metric, mine, given.mounted, config.odometry) if given.mounted else set()
         checked.checks.append("odometry")
+    if metric.scale.source != "unknown" and metric.scale.sigma > config.max_scale_sigma:
+        text = f"the scale is uncertain by {100 * metric.scale.sigma:.0f} %: what should give it does not agree"
+        checked.doubts.append(Doubt(mine[0].id, mine[-1].id, text))
     joints = measure_joints(fragment, mine, pairs, found, given.pixel_rad, config.joints)
     told = {(b.before, b.after) for b in checked.breaks}
     weak = weak_joints(joints, math.isfinite(fragment.unit_m), confirmed, config.joints)
