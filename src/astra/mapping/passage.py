@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import FloatArray
+from astra.core.types import BoolArray, FloatArray
 from astra.mapping.occupancy import Occupancy
 from astra.topomap.types import UNKNOWN
-
-UNSEEN_RUN = 6  # half cells in a row that nobody saw end a passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +47,19 @@ class PassageConfig:
 class FreeSpace:
     """What is known of one fragment's free space; lengths in its units, `metre` of which are a metre.
 
-    occupancy: the grid with `clearance` (H, W) [m] to its nearest obstacle, or None. driven: (N, 2) where the tour was.
-    obstacles: (P, 2) points at the height of the robot.
+    occupancy: the grid with `free` (H, W), `clearance` (H, W) [m] to the nearest obstacle, and `closed` (H, W), where a passage ends; or None.
+    driven: (N, 2) where the tour was. obstacles: (P, 2) points at the height of the robot, with a search tree.
     """
 
     config: PassageConfig
     metre: float
     occupancy: Occupancy | None
+    free: BoolArray | None
     clearance: FloatArray | None
+    closed: BoolArray | None
     driven: FloatArray
     obstacles: FloatArray
+    tree: Any
 
     @staticmethod
     def of(
@@ -68,17 +70,24 @@ class FreeSpace:
         Args:
             driven: (N, 2) of the tour. points: (P, 3). camera_height: of the highest camera; NaN leaves the points out.
         """
-        clearance = None if occupancy is None else occupancy.clearance_m().astype(np.float64)
+        from scipy.ndimage import binary_erosion
+        from scipy.spatial import cKDTree
+
+        free = clearance = closed = None
+        if occupancy is not None:
+            free, clearance = occupancy.free, occupancy.clearance_m().astype(np.float64)
+            # A line one or two cells wide that no scan settled ends no passage.
+            closed = occupancy.occupied | binary_erosion(~free, np.ones((3, 3)), border_value=1)
         low, high = config.min_height_m * metre, camera_height + config.head_m * metre
         standing = points[(points[:, 2] > low) & (points[:, 2] < high), :2] if math.isfinite(camera_height) else points[:0, :2]
-        return FreeSpace(config, metre, occupancy, clearance, driven, standing)
+        return FreeSpace(config, metre, occupancy, free, clearance, closed, driven, standing, cKDTree(standing))
 
     def is_passable(self, start: FloatArray, end: FloatArray) -> bool:
         """Whether the straight way between two places (2,) is known to be free."""
         samples = segment(start, end, 0.05 * self.metre)
-        if self.occupancy is not None and self.clearance is not None:
+        if self.free is not None and self.clearance is not None:
             rows, columns = self._cells(samples)
-            if not np.all(self.occupancy.free[rows, columns]) or np.any(self.clearance[rows, columns] < self.config.clearance_m):
+            if not np.all(self.free[rows, columns]) or np.any(self.clearance[rows, columns] < self.config.clearance_m):
                 return False
         elif np.any(np.linalg.norm(samples[:, None] - self.driven, axis=2).min(axis=1) > self.config.driven_tolerance_m * self.metre):
             return False
@@ -90,7 +99,7 @@ class FreeSpace:
         A chord runs through a place of the way from obstacle to obstacle, at most `max_chord_rad` from across the way: so the width of a
         doorway is found although the robot went through it off its middle and at an angle.
         """
-        if self.occupancy is None:
+        if self.occupancy is None or self.closed is None:
             return UNKNOWN
         config, step = self.config, 0.5 * self.occupancy.config.resolution_m
         samples = segment(start, end, 0.1)
@@ -101,9 +110,7 @@ class FreeSpace:
         reach = step * np.arange(1, int(0.5 * config.max_width_m / step) + 1)
         rays = np.stack([directions, -directions])[None, :, :, None] * reach[:, None]  # (1, 2, A, R, 2)
         rows, columns = self._cells(samples[:, None, None, None] + rays)
-        unseen = ~self.occupancy.free[rows, columns]
-        run = np.lib.stride_tricks.sliding_window_view(np.pad(unseen, [*[(0, 0)] * 3, (0, UNSEEN_RUN - 1)], mode="edge"), UNSEEN_RUN, axis=3)
-        closed = self.occupancy.occupied[rows, columns] | run.all(axis=4)  # a line one cell wide that no scan settled closes nothing
+        closed = self.closed[rows, columns]
         free = np.where(closed.any(axis=3), np.argmax(closed, axis=3) * step, reach[-1])  # (S, 2, A)
         # A beam ends anywhere inside its cell, and a ray anywhere within its last step: half of each, on either side, is free on average.
         chords = free.sum(axis=1) + self.occupancy.config.resolution_m + step
@@ -117,7 +124,8 @@ class FreeSpace:
         if length < 1e-9 or not len(self.obstacles):
             return False
         across = config.point_clearance_m * self.metre
-        offset = self.obstacles - start
+        near = self.tree.query_ball_point((start + end) / 2.0, length / 2.0 + across)
+        offset = self.obstacles[near] - start
         along = offset @ way / length
         beside = np.abs(offset[:, 0] * way[1] - offset[:, 1] * way[0]) / length
         return int(((beside < across) & (along > min(across, 0.3 * length)) & (along < length - min(across, 0.3 * length))).sum()) >= config.min_points
