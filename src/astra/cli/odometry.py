@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from astra.core.errors import BadInputError
@@ -11,6 +12,7 @@ from astra.core.errors import BadInputError
 EXAMPLES = """examples:
   astra odometry drives/tour0 --out tour0.tum
   astra odometry drives/tour0 --out wheel_only.tum --sensors wheel
+  astra odometry drives/tour0 --out imu_only.tum --sensors imu     (good for seconds after each rest)
   astra odometry bags/husky --out husky.tum --config my_odometry.yaml --json
 """
 SENSORS = ("vision", "imu", "wheel")
@@ -19,7 +21,7 @@ SENSORS = ("vision", "imu", "wheel")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `astra odometry`."""
     parser.epilog = EXAMPLES
-    parser.add_argument("drive", type=Path, help="rosbag2 folder or MCAP file with wheel odometry and, if present, an IMU")
+    parser.add_argument("drive", type=Path, help="rosbag2 folder or MCAP file with wheel odometry, an IMU, or both")
     parser.add_argument("--out", type=Path, required=True, help="TUM trajectory to write, odom_from_base")
     parser.add_argument("--sensors", default="imu,wheel", help="comma-separated subset of vision, imu, wheel (default: imu,wheel)")
     parser.add_argument("--config", type=Path, help="YAML with overrides of OdometryConfig")
@@ -32,18 +34,24 @@ def run(args: argparse.Namespace) -> int:
     """Integrate the drive and write its trajectory."""
     from astra.core.config import load_config
     from astra.datasets import TopicMap, open_drive
+    from astra.datasets.mounting import MountedImu, imu_on_base
+    from astra.fusion.inertial import integrate_imu
     from astra.fusion.odometry import OdometryConfig, integrate
 
     sensors = _sensors(args.sensors)
     config = load_config(OdometryConfig, args.config)
     drive = open_drive(args.drive, TopicMap.load(args.topics) if args.topics else None, need_cameras=False)
-    wheel = drive.wheel()
-    if not len(wheel):
+    wheel = drive.wheel() if "wheel" in sensors else ()
+    mounted = imu_on_base(drive) if "imu" in sensors else MountedImu((), "not asked for")
+    if "wheel" in sensors and not wheel:
         raise BadInputError(f"{args.drive} holds no wheel odometry")
-    imu = drive.imu() if "imu" in sensors else ()
-    if "imu" in sensors and not len(imu) and not args.json:
+    if "wheel" not in sensors and not mounted.samples:
+        raise BadInputError(f"{args.drive} holds no IMU")
+    if "wheel" not in sensors and not any(math.isfinite(s.linear_acceleration[0]) for s in mounted.samples):
+        raise BadInputError(f"{args.drive}: nothing tells which way its IMU looks (no /tf_static): without wheels that must be known")
+    if "imu" in sensors and not mounted.samples and not args.json:
         print("no IMU in this drive: the heading comes from the wheels alone")
-    trajectory = integrate(wheel, imu, config)
+    trajectory = integrate(wheel, mounted.samples, config) if wheel else integrate_imu(mounted.samples)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = args.out.with_name(f".{args.out.name}.tmp")
     trajectory.save_tum(unfinished)
@@ -52,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         "poses": len(trajectory.stamps_ns),
         "length_m": round(trajectory.length_m(), 3),
         "duration_s": round(float(trajectory.stamps_ns[-1] - trajectory.stamps_ns[0]) / 1e9, 3),
-        "sensors": ["imu", "wheel"] if len(imu) else ["wheel"],
+        "sensors": [name for name, there in (("imu", mounted.samples), ("wheel", wheel)) if there],
+        "imu_mounting": mounted.how,
         "out": str(args.out),
     }
     print(json.dumps(summary) if args.json else f"{summary['poses']} poses, {summary['length_m']} m in {summary['duration_s']} s → {args.out}")
@@ -66,6 +75,4 @@ def _sensors(text: str) -> frozenset[str]:
         raise BadInputError(f"--sensors {text!r}: choose from {', '.join(SENSORS)}")
     if "vision" in chosen:
         raise BadInputError("--sensors vision: no visual odometry model is installed")
-    if "wheel" not in chosen:
-        raise BadInputError(f"--sensors {text!r}: odometry without a visual model needs the wheels")
     return chosen

@@ -182,10 +182,11 @@ class Drive:
     @functools.cached_property
     def odometry(self) -> Trajectory | None:
         """Wheel and IMU odometry of the whole drive, or None without wheels."""
+        from astra.datasets.mounting import imu_on_base
         from astra.fusion.odometry import integrate
 
         wheel = self.wheel()
-        return integrate(wheel, self.imu()) if wheel else None
+        return integrate(wheel, imu_on_base(self).samples) if wheel else None
 
     def base_from_sensor(self, frame: str) -> Pose3:
         """Where a sensor frame sits on the base, by /tf_static (identity if unknown)."""

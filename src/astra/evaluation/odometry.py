@@ -79,12 +79,12 @@ def estimates(taken: OdometryRun) -> dict[str, Trajectory]:
 
 def measure(taken: OdometryRun) -> Row:
     """Everything about one run that a figure needs."""
-    happened = events(taken)
-    methods = {name: _errors(taken, estimate, happened) for name, estimate in estimates(taken).items()}
+    happened, driven = events(taken), estimates(taken)
+    methods = {name: _errors(taken, estimate, happened) for name, estimate in driven.items()}
     return {
         "name": taken.name, "length_m": taken.truth.length_m(), "events": {name: len(spans) for name, spans in happened.items()}, "methods": methods,
         "nees": {"wheel": relative_nees(taken, ()), ASTRA: relative_nees(taken, taken.imu)},
-        "standstill_mm_per_min": standstill_drift(taken, integrate(taken.wheel, taken.imu)),
+        "standstill_mm_per_min": standstill_drift(happened["standstill"], driven[ASTRA]),
     }  # fmt: skip
 
 
@@ -125,10 +125,10 @@ def relative_nees(taken: OdometryRun, imu: Sequence[ImuSample]) -> list[float]:
     return out
 
 
-def standstill_drift(taken: OdometryRun, estimate: Trajectory) -> list[float]:
+def standstill_drift(spans_ns: IntArray, estimate: Trajectory) -> list[float]:
     """How far the pose moves [mm/min] in each standstill of a second and more, after the first half second in which it is noticed."""
     out = []
-    for begin, end in events(taken)["standstill"].tolist():
+    for begin, end in spans_ns.tolist():
         if seconds(end - begin) >= 1.0:
             a, b = (estimate.at(stamp) for stamp in (begin + 500_000_000, end))
             out.append(1000.0 * a.distance_to(b) / (seconds(end - begin) - 0.5) * 60.0)

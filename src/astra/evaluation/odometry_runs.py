@@ -19,6 +19,7 @@ from astra.core.paths import atomic_write, cache_dir, recipe_hash
 from astra.core.types import BoolArray, FloatArray, ImuSample, IntArray, WheelTwist, seconds
 from astra.datasets.drive import Drive
 from astra.datasets.motion import motion_of
+from astra.datasets.mounting import imu_on_base
 from astra.geometry import Trajectory
 from astra.sim.randomize import RandomizationConfig, randomized
 from astra.sim.robot import RobotConfig
@@ -104,7 +105,7 @@ def recorded_run(drive: Drive) -> OdometryRun:
     wheel, motion = drive.wheel(), motion_of(drive)
     if motion.source != "truth" or not wheel:
         raise BadInputError(f"{drive.path} has no {'wheel odometry' if motion.source == 'truth' else 'truth'} to judge odometry by")
-    return OdometryRun(drive.name, wheel, drive.imu(), Trajectory(motion.stamps_ns, motion.poses), motion.velocities)
+    return OdometryRun(drive.name, wheel, imu_on_base(drive).samples, Trajectory(motion.stamps_ns, motion.poses), motion.velocities)
 
 
 def _drive(world: World, spec: RunSpec) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from astra.fusion.odometry_config import OdometryConfig
 from astra.geometry.se2 import Pose2, wrap_angle
 
 BIAS, SCALE, SKEW, TRACK = 3, 4, 5, 6
+_MISFIT_SHARE = 0.1  # of each comparison in `misfit`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class TurnSum:
     wheel_rad: float = 0.0
     gyro_rad: float = 0.0
     turned_rad: float = 0.0  # unsigned
+    swing_radps: float = 0.0  # sum of the unsigned changes of the turn rate
+    rate_radps: float = 0.0  # the last
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,7 @@ class Belief:
     track: float
     covariance: FloatArray
     sums: TurnSum = field(default_factory=TurnSum)
+    misfit: float = 9.0  # how much larger the squared surprises of wheels against gyro are than expected: skid steering, carpets
     clone: Pose2 | None = None
     clone_covariance: FloatArray | None = None
     cross: FloatArray | None = None
@@ -207,9 +211,10 @@ def compare_turns(belief: Belief, interval: Interval, config: OdometryConfig) ->
         return replace(belief, sums=TurnSum())
     old = belief.sums
     turned = gyro - belief.bias * interval.span_s
+    rate = turned / max(interval.span_s, 1e-6)
     sums = TurnSum(
         old.span_s + interval.span_s, old.travel_m + interval.travel_m, old.wheel_rad + interval.wheel_turn_rad, old.gyro_rad + gyro,
-        old.turned_rad + abs(turned),
+        old.turned_rad + abs(turned), old.swing_radps + (abs(rate - old.rate_radps) if old.span_s > 0.0 else 0.0), rate,
     )  # fmt: skip
     if sums.span_s < config.wheel_check_s:
         return replace(belief, sums=sums)
@@ -217,12 +222,15 @@ def compare_turns(belief: Belief, interval: Interval, config: OdometryConfig) ->
     row = np.zeros(7)
     row[BIAS], row[SKEW], row[TRACK] = -(1.0 + belief.track) * sums.span_s, sums.travel_m, turned
     variance = config.gyro_noise**2 * sums.span_s + config.wheel_yaw_tick_rad**2
+    variance += (config.wheel_lag_s * sums.swing_radps) ** 2
     variance += config.wheel_turn_sigma**2 * sums.turned_rad + config.wheel_yaw_distance_sigma**2 * abs(sums.travel_m)
     surprise = sums.wheel_rad - (1.0 + belief.track) * turned - belief.skew * sums.travel_m
-    fresh = replace(belief, sums=TurnSum())
-    if surprise**2 > 9.0 * (float(row @ belief.covariance @ row) + variance):
+    expected = float(row @ belief.covariance @ row)
+    unlikely = surprise**2 / (expected + variance)
+    fresh = replace(belief, sums=TurnSum(), misfit=belief.misfit + _MISFIT_SHARE * (min(unlikely, 25.0) - belief.misfit))
+    if unlikely > 9.0:
         return fresh  # a slip that nobody noticed
-    return _scalar_update(fresh, row, surprise, variance, hold_pose=False)
+    return _scalar_update(fresh, row, surprise, variance * max(fresh.misfit, 1.0) ** 2, hold_pose=False)
 
 
 def _scalar_update(belief: Belief, row: FloatArray, surprise: float, variance: float, *, hold_pose: bool) -> Belief:

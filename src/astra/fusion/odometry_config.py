@@ -21,7 +21,7 @@ class OdometryConfig:
     turn_sigma: float = 0.001  # gyro yaw, rad per √rad turned
     gyro_noise: float = 4e-4  # rad/s/√Hz
     gyro_bias_walk: float = 1e-4  # rad/s/√s
-    gyro_bias_initial_sigma_radps: float = 0.03
+    gyro_bias_initial_sigma_radps: float = 0.015
     scale_initial_sigma: float = 0.009  # of the wheels' travel: radius and creep
     wheel_skew_initial_sigma: float = 0.03  # how much the wheels' yaw is off for each metre driven, rad/m: radii that differ
     wheel_track_initial_sigma: float = 0.02  # and for each radian turned: track and creep
@@ -30,6 +30,7 @@ class OdometryConfig:
     blind_yaw_sigma: float = 0.06  # wheel yaw while no gyro would notice a slip, rad per √m
     blind_distance_sigma: float = 0.03  # and their distance while no accelerometer would, m per √m
     wheel_yaw_tick_rad: float = 0.002  # what a tick of an encoder turns the odometry by
+    wheel_lag_s: float = 0.01  # by how much the stamps of wheels and IMU may be apart
     wheel_check_s: float = 0.5  # how long the yaw of wheels and gyro is summed before they are compared
     slip_rate_radps: float = 0.20  # wheels and gyro disagree by more than this …
     slip_ratio: float = 0.20  # … plus this share of the turn rate, both smoothed over slip_window_s: slip is suspected
