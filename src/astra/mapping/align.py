@@ -190,6 +190,7 @@ def _moved(topo: TopoMap, motion: Similarity, record: dict[str, object]) -> Topo
             position_map=motion.apply(mark.position_map),
             position_sigma_m=mark.position_sigma_m * motion.scale,
             normal_map=None if mark.normal_map is None else motion.rotation @ mark.normal_map,
+            covariance_map=mark.turned_covariance(motion.rotation, motion.scale),
         )
         for k, mark in topo.landmarks.items()
     }

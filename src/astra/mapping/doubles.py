@@ -44,7 +44,7 @@ def candidate_of(cluster: Sequence[Sighting], config: LandmarkConfig) -> Candida
     landmark = Landmark(
         id=0, label=label, is_text=best.detection.is_text, attributes=majority([(d.attributes, d.score) for d in named]),
         function=majority([(d.function, d.score) for d in named]), position_map=fix.position, position_sigma_m=fix.sigma_m,
-        node_ids=node_ids, view_ids=view_ids, normal_map=normal_of(kept, fix.position),
+        node_ids=node_ids, view_ids=view_ids, normal_map=normal_of(kept, fix.position), covariance_map=fix.covariance,
     )  # fmt: skip
     return Candidate(landmark, tuple(kept))
 

@@ -60,7 +60,7 @@ def _fused(one: Landmark, two: Landmark) -> Landmark:
     position = (weights[0] * one.position_map + weights[1] * two.position_map) / weights.sum()
     named = one if len(one.view_ids) >= len(two.view_ids) else two
     sigma, normal = float(1.0 / np.sqrt(weights.sum())), two.normal_map if one.normal_map is None else one.normal_map
-    fused = dataclasses.replace(named, id=one.id, position_map=position, position_sigma_m=sigma, normal_map=normal)
+    fused = dataclasses.replace(named, id=one.id, position_map=position, position_sigma_m=sigma, normal_map=normal, covariance_map=None)
     nodes, views = {*one.node_ids, *two.node_ids}, {*one.view_ids, *two.view_ids}
     return dataclasses.replace(fused, node_ids=tuple(sorted(nodes)), view_ids=tuple(sorted(views)))
 
@@ -77,4 +77,5 @@ def _moved(mark: Landmark, contents: MapContents, placed: Mapping[Key, Placed], 
     position: FloatArray = spot.points(np.repeat(mark.position_map[None], len(near), axis=0), near).mean(axis=0)
     normal = None if mark.normal_map is None else spot.new_from_old.rotation @ mark.normal_map
     sigma = mark.position_sigma_m * spot.new_from_old.scale
-    return dataclasses.replace(mark, position_map=position, normal_map=normal, position_sigma_m=sigma)
+    covariance = mark.turned_covariance(spot.new_from_old.rotation, spot.new_from_old.scale)
+    return dataclasses.replace(mark, position_map=position, normal_map=normal, position_sigma_m=sigma, covariance_map=covariance)

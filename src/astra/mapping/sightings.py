@@ -11,6 +11,7 @@ import numpy as np
 from astra.core.types import AnyArray, BoolArray, FloatArray
 from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvidence
 
+MIN_SIGMA_M = 0.01
 TOUCH_PX = 1.5  # what comes so close to the image's border is cut by it
 CLEAR_SCORE = 0.9  # of a text that is read although the border takes some of its letters' height
 MAX_SIDES_COS = math.cos(math.radians(160.0))  # of a flat thing: between two looks at it
@@ -55,11 +56,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fix:
-    """A triangulated position (3,) [m], its sigma, and each sighting's distance from it."""
+    """A triangulated position (3,) [m], its sigma, each sighting's distance from it, and the position's covariance (3, 3)."""
 
     position: FloatArray
     sigma_m: float
     miss_m: FloatArray
+    covariance: FloatArray
 
 
 def is_cut(detection: LandmarkDetection, view: ViewEvidence) -> bool:
@@ -113,9 +115,11 @@ def triangulate(sightings: Sequence[Sighting]) -> Fix:
                 right += depth @ s.position
         point = np.asarray(np.linalg.solve(information, right), dtype=np.float64)
     miss_m = np.array([ray_miss(s, point) for s in sightings])
-    sigma = math.sqrt(float(np.trace(np.linalg.inv(information))) / 3.0)
+    covariance: FloatArray = np.asarray(np.linalg.inv(information), dtype=np.float64)
+    sigma = math.sqrt(float(np.trace(covariance)) / 3.0)
     scatter = float(np.sqrt(np.mean(miss_m**2))) / math.sqrt(max(len(sightings), 1))
-    return Fix(point, max(sigma, scatter, 0.01), miss_m)
+    whole = max(sigma, scatter, MIN_SIGMA_M)
+    return Fix(point, whole, miss_m, np.asarray((whole / sigma) ** 2 * covariance, dtype=np.float64))
 
 
 def _depth(polygon: FloatArray, ray: FloatArray, view: ViewEvidence) -> tuple[float, float]:

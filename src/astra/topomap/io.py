@@ -250,6 +250,7 @@ def _landmark_to_json(mark: Landmark) -> dict[str, Any]:
         "position_map": [round(float(v), 4) for v in mark.position_map],
         "position_sigma_m": _number(mark.position_sigma_m),
         "normal_map": None if mark.normal_map is None else [round(float(v), 5) for v in mark.normal_map],
+        "covariance_map": None if mark.covariance_map is None else [[round(float(v), 7) for v in row] for row in mark.covariance_map],
         "node_ids": list(mark.node_ids),
         "view_ids": list(mark.view_ids),
     }
@@ -267,6 +268,7 @@ def _landmark_from_json(mark: Mapping[str, Any]) -> Landmark:
         tuple(int(i) for i in mark["node_ids"]),
         tuple(int(i) for i in mark["view_ids"]),
         None if mark["normal_map"] is None else _vector(mark["normal_map"]),
+        None if mark.get("covariance_map") is None else _covariance(mark["covariance_map"]),
     )
 
 
@@ -342,6 +344,13 @@ def _vector(values: Sequence[Any]) -> Any:
     if vector.shape != (3,):
         raise ValueError(f"{values!r} is not a vector of three numbers")
     return vector
+
+
+def _covariance(rows: Sequence[Any]) -> Any:
+    matrix = np.array([_vector(row) for row in rows])
+    if matrix.shape != (3, 3) or np.abs(matrix - matrix.T).max() > 1e-6 or float(np.linalg.eigvalsh(matrix).min()) < -1e-6:
+        raise ValueError(f"{rows!r} is not a covariance of three numbers")
+    return matrix
 
 
 def _finite(value: Any) -> float:

@@ -71,6 +71,11 @@ class Landmark:
     node_ids: tuple[int, ...]
     view_ids: tuple[int, ...]
     normal_map: FloatArray | None = None  # (3,) unit, pointing out of the surface towards the viewers, where known
+    covariance_map: FloatArray | None = None  # (3, 3) of the position [m²], where known; its mean variance is that of `position_sigma_m`
+
+    def turned_covariance(self, rotation: FloatArray, scale: float = 1.0) -> FloatArray | None:
+        """The covariance in a frame that is turned by `rotation` (3, 3) and scaled."""
+        return None if self.covariance_map is None else scale**2 * rotation @ self.covariance_map @ rotation.T
 
 
 @dataclass(frozen=True, slots=True)

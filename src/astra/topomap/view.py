@@ -134,9 +134,18 @@ def _landmark(m: Landmark) -> dict[str, Any]:
     normal = None if m.normal_map is None else [round(float(v), 3) for v in m.normal_map[:2]]
     return {
         "id": m.id, "label": m.label, "text": m.is_text, "attributes": m.attributes, "function": m.function,
-        "p": [round(float(v), 3) for v in m.position_map], "sigma": _round(m.position_sigma_m, 3), "normal": normal,
+        "p": [round(float(v), 3) for v in m.position_map], "sigma": _round(m.position_sigma_m, 3), "normal": normal, "ellipse": _ellipse(m),
         "nodes": list(m.node_ids), "views": list(m.view_ids),
     }  # fmt: skip
+
+
+def _ellipse(m: Landmark) -> list[float] | None:
+    """One standard deviation of the position on the floor: half axes [m] and the first one's angle [rad]."""
+    if m.covariance_map is None:
+        return None
+    values, vectors = np.linalg.eigh(m.covariance_map[:2, :2])
+    half = np.sqrt(np.maximum(values, 0.0))
+    return [round(float(half[1]), 4), round(float(half[0]), 4), round(math.atan2(float(vectors[1, 1]), float(vectors[0, 1])), 4)]
 
 
 def _round(value: float, digits: int) -> float | None:

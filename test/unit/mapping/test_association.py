@@ -231,3 +231,13 @@ def test_two_things_of_one_category_in_one_image_stay_two():
         views.append(replace(a, detections=(a.detections[0], LandmarkDetection("chair", False, 0.8, moved))))
     xs = sorted(float(m.position_map[0]) for m in associate(views))
     assert xs == pytest.approx([0.0, 0.9], abs=0.1)
+
+
+def test_a_position_is_least_sure_along_the_looks_that_fix_it():
+    views = [_view(4 * i, 0.0, 0.1 * i, [("LOUNGE", 0.9)]) for i in range(4)]  # all look along +x, 3 m away
+    (mark,) = associate(views)
+    values, vectors = np.linalg.eigh(mark.covariance_map)
+    assert values[2] > 10 * values[1] > 0.0 and abs(vectors[0, 2]) > 0.95
+    assert np.trace(mark.covariance_map) / 3.0 == pytest.approx(mark.position_sigma_m**2)
+    turned = mark.turned_covariance(Pose3.from_rpy(0.0, 0.0, math.pi / 2).rotation, 2.0)
+    assert turned[1, 1] == pytest.approx(4.0 * mark.covariance_map[0, 0])

@@ -82,6 +82,15 @@ def test_where_metres_and_up_come_from_is_kept_and_older_maps_know_less(tmp_path
     assert load_map(path).info == dataclasses.replace(info, scale_witnesses=(), up_source="unknown", up_sigma_rad=UNKNOWN)
 
 
+def test_a_landmarks_covariance_is_kept_and_maps_without_one_are_read(tmp_path):
+    given = topo()
+    covariance = np.array([[0.04, 0.01, 0.0], [0.01, 0.02, 0.0], [0.0, 0.0, 0.01]])
+    mark = dataclasses.replace(given.landmarks[7], covariance_map=covariance)
+    with_it = load_map(write(tmp_path, "with", dataclasses.replace(given, landmarks={7: mark})))
+    np.testing.assert_allclose(with_it.landmarks[7].covariance_map, covariance)
+    assert load_map(write(tmp_path, "without", given)).landmarks[7].covariance_map is None
+
+
 def test_features_come_back_memory_mapped(tmp_path):
     found, given = load_features(write(tmp_path)), features()
     assert isinstance(found.descriptors, np.memmap) and not found.descriptors.flags.writeable
