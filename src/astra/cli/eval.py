@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   astra eval mapping --out eval/mapping                           every tour: some hours on two cores; goes on where it was cut off
   astra eval mapping --out eval/mapping --quick                   three tours
   astra eval occupancy --out eval/eyes --eyes models/eyes          rides through unseen worlds, minutes
+  astra eval goals --out eval/goals                               six hundred sentences, minutes
   astra eval odometry --out eval/odometry                         sixty runs without cameras: half an hour
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
@@ -18,7 +19,8 @@ Worlds and drives are made once and kept in $ASTRA_CACHE.
 """
 EYES = "what the shipped eyes see, and foresee, in unseen worlds"
 ODOMETRY = "wheels and IMU over robots with errors of their own"
-TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY}
+GOALS = "sentences over the landmarks of unseen worlds"
+TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,12 @@ def run(args: argparse.Namespace) -> int:
         from astra.evaluation import odometry
 
         odometry.run(odometry.OdometryTableConfig(args.split, 6 if args.quick else 60, args.again), args.out, _progress)
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
+    if args.table == "goals":
+        from astra.evaluation import goals_table
+
+        goals_table.run(goals_table.GoalsTableConfig(args.split, 1 if args.quick else 4), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     if args.table in ("occupancy", "forecast"):
