@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from astra.core.config import require
 from astra.core.types import BoolArray, IntArray
+from astra.geometry import Pose3
 from astra.mapping.audit.evidence import Agreement, VerifiedPairs
 from astra.mapping.audit.findings import Break, LoopFinding
+from astra.mapping.audit.posegraph import PlanarEdge, PoseGraphConfig, switch_loops
 from astra.mapping.keyframes import Keyframe
 
 
@@ -90,3 +93,23 @@ def holding(pairs: VerifiedPairs, loops: IntArray, breaks: Collection[Break]) ->
         if gap.contradicted:
             held |= (pairs.frame_a[loops] <= gap.before) & (pairs.frame_b[loops] >= gap.after)
     return loops[held]
+
+
+def switched_off(
+    clusters: Sequence[LoopCluster], keyframes: Sequence[Keyframe], map_from_base: Mapping[int, Pose3], config: PoseGraphConfig
+) -> list[LoopCluster]:
+    """Revisits, as the map has them, that cannot be true together with odometry and the other revisits.
+
+    Args:
+        keyframes: of the map, of one tour and with odometry.
+    """
+    mine = sorted(keyframes, key=lambda k: k.id)
+    row = {k.id: i for i, k in enumerate(mine)}
+    steps = []
+    for i, (a, b) in enumerate(itertools.pairwise(mine)):
+        assert a.odom_from_base is not None and b.odom_from_base is not None
+        steps.append(PlanarEdge(i, i + 1, a.odom_from_base.inverse() @ b.odom_from_base))
+    inside = [c for c in clusters if c.a in row and c.b in row and row[c.b] > row[c.a] + 1]
+    loops = [PlanarEdge(row[c.a], row[c.b], (map_from_base[c.a].inverse() @ map_from_base[c.b]).pose2()) for c in inside]
+    weights = switch_loops(steps, loops, len(mine), config)
+    return [cluster for cluster, weight in zip(inside, weights) if weight < 0.5]

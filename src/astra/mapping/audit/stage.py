@@ -15,8 +15,9 @@ from astra.mapping.audit.drift import DriftConfig, drift_sigmas
 from astra.mapping.audit.evidence import Agreement, VerifiedPairs, agreement
 from astra.mapping.audit.findings import Break, Doubt, LoopFinding
 from astra.mapping.audit.joints import JointConfig, measure_joints, weak_joints
-from astra.mapping.audit.loops import LoopConfig, contradicted_loops, holding, is_loop, loop_clusters
+from astra.mapping.audit.loops import LoopCluster, LoopConfig, contradicted_loops, holding, is_loop, loop_clusters, switched_off
 from astra.mapping.audit.odometry import OdometryTrust, against_odometry, confirmed_steps
+from astra.mapping.audit.posegraph import PoseGraphConfig
 from astra.mapping.audit.revisits import RevisitConfig, denied_revisits, find_revisits
 from astra.mapping.audit.split import parts, subset
 from astra.mapping.clues import MetricClues
@@ -39,6 +40,7 @@ class AuditConfig:
     loops: LoopConfig = field(default_factory=LoopConfig)
     revisits: RevisitConfig = field(default_factory=RevisitConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
+    pose_graph: PoseGraphConfig = field(default_factory=PoseGraphConfig)
     tolerance_px: float = 1.5  # of a match from its epipolar plane by the map's poses
     max_scale_sigma: float = 0.05  # relative; a map in metres that are less certain is not called consistent
     min_nodes: int = 5  # of a part that is kept after a cut
@@ -93,7 +95,9 @@ class _Checked:
     """One fragment and what the checks found."""
 
     fragment: SfmFragment
+    metric: MetricFragment
     found: Agreement
+    clusters: list[LoopCluster] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
     loops: list[LoopFinding] = field(default_factory=list)
@@ -112,6 +116,7 @@ def audit(fragments: Sequence[SfmFragment], given: AuditInput, config: AuditConf
     for fragment in fragments:
         whole = _check(fragment, given, config)
         refused |= _held(whole, given, config)
+        loops |= {(loop.a, loop.b): loop for loop in whole.loops}
         for checked in _cut(whole, given, config):
             sound.append(checked)
             loops |= {(loop.a, loop.b): loop for loop in checked.loops}
@@ -128,9 +133,9 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
     """Run every check that applies."""
     pairs, mine = given.pairs, [k for k in given.keyframes if k.id in fragment.sfm_from_ref]
     found = agreement(pairs, fragment, config.tolerance_px * given.pixel_rad)
-    checked = _Checked(fragment, found)
-    confirmed: set[tuple[int, int]] = set()
     metric = to_metric(fragment, given.keyframes, given.rigs, given.mounted, given.scale, given.clues)
+    checked = _Checked(fragment, metric, found)
+    confirmed: set[tuple[int, int]] = set()
     if sum(k.odom_from_base is not None for k in mine) > 2:
         checked.breaks, checked.doubts = against_odometry(metric, mine, given.mounted, config.odometry)
         confirmed = confirmed_steps(metric, mine, given.mounted, config.odometry) if given.mounted else set()
@@ -144,7 +149,7 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
     checked.breaks += [b for b in weak if (b.before, b.after) not in told]
     checked.checks.append("sequence")
     loops = np.flatnonzero(found.known & is_loop(pairs, given.keyframes, config.loops.window))
-    clusters = loop_clusters(pairs, loops, config.loops.cluster)
+    clusters = checked.clusters = loop_clusters(pairs, loops, config.loops.cluster)
     checked.loops += contradicted_loops(pairs, clusters, found, config.loops)
     checked.agreeing = sum(cluster.explained(found, pairs.inliers) >= config.loops.min_explained for cluster in clusters)
     if clusters:
@@ -156,17 +161,17 @@ def _check(fragment: SfmFragment, given: AuditInput, config: AuditConfig) -> _Ch
         checked.false |= {(int(revisits.frame_a[k]), int(revisits.frame_b[k])) for k in rows}
     if len(revisits.found):
         checked.checks.append("revisits")
-    _estimate_drift(checked, metric, given, config)
+    _estimate_drift(checked, given, config)
     return checked
 
 
-def _estimate_drift(checked: _Checked, metric: MetricFragment, given: AuditInput, config: AuditConfig) -> None:
+def _estimate_drift(checked: _Checked, given: AuditInput, config: AuditConfig) -> None:
     """Every node's sigma against the core; a map whose far ends may be off by metres is not called consistent."""
     far = {key: matches for key, matches in _links(checked, given, config).items() if key[1] - key[0] > config.loops.window}
     rigid = math.isfinite(checked.fragment.unit_m)
-    checked.sigmas = drift_sigmas(metric.map_from_base, given.keyframes, far, rigid, config.drift)
+    checked.sigmas = drift_sigmas(checked.metric.map_from_base, given.keyframes, far, rigid, config.drift)
     worst = max(checked.sigmas, key=lambda k: checked.sigmas[k])
-    if metric.scale.source != "unknown" and checked.sigmas[worst] > config.drift.doubt_m:
+    if checked.metric.scale.source != "unknown" and checked.sigmas[worst] > config.drift.doubt_m:
         checked.doubts.append(Doubt(worst, worst, f"node {worst} may have drifted by {2 * checked.sigmas[worst]:.1f} m: no revisit holds it"))
 
 
@@ -202,15 +207,27 @@ def _links(whole: _Checked, given: AuditInput, config: AuditConfig) -> dict[tupl
 
 
 def _held(whole: _Checked, given: AuditInput, config: AuditConfig) -> set[tuple[int, int]]:
-    """Views whose match closes a way round over a contradicted break, or joins what the images deny to be one place."""
-    loops = np.flatnonzero(whole.found.known & is_loop(given.pairs, given.keyframes, config.loops.window))
-    rows = holding(given.pairs, loops, whole.breaks)
+    """Views whose match a new run should do without.
+
+    Of a map that is broken or doubted: the revisits that odometry and the others switch off or, where none is or odometry is missing, all that
+    close a way round over a broken step. Of any map: those where the images deny that it is one place.
+    """
+    pairs = given.pairs
+    loops = np.flatnonzero(whole.found.known & is_loop(pairs, given.keyframes, config.loops.window))
+    rows = holding(pairs, loops, whole.breaks)
+    mine = [k for k in given.keyframes if k.id in whole.fragment.sfm_from_ref]
+    if (whole.breaks or whole.doubts) and len({k.tour for k in mine}) == 1 and all(k.odom_from_base is not None for k in mine):
+        agreed = [c for c in whole.clusters if c.explained(whole.found, pairs.inliers) >= config.loops.min_explained]
+        off = switched_off(agreed, mine, whole.metric.map_from_base, config.pose_graph)
+        whole.loops += [LoopFinding(c.a, c.b, f"odometry and the other revisits speak against {c.matches} matches") for c in off]
+        if off:
+            rows = np.concatenate([c.rows for c in off])
     if whole.false:
         ends = np.array(sorted({tuple(sorted(pair)) for pair in whole.false}))
-        mine = np.stack([given.pairs.frame_a[loops], given.pairs.frame_b[loops]], axis=1)
-        near = np.abs(mine[:, None] - ends[None]).max(axis=2).min(axis=1) <= 2 * config.loops.cluster
+        ours = np.stack([pairs.frame_a[loops], pairs.frame_b[loops]], axis=1)
+        near = np.abs(ours[:, None] - ends[None]).max(axis=2).min(axis=1) <= 2 * config.loops.cluster
         rows = np.union1d(rows, loops[near])
-    return {(int(given.pairs.view_a[e]), int(given.pairs.view_b[e])) for e in rows}
+    return {(int(pairs.view_a[e]), int(pairs.view_b[e])) for e in rows}
 
 
 def _report(sound: Sequence[_Checked], lost: int, loops: Sequence[LoopFinding]) -> MapAudit:
