@@ -38,6 +38,8 @@ from astra.topomap.audit import FragmentAudit, MapAudit, Verdict
 from astra.topomap.features import MapFeatures
 from astra.topomap.io import save_map
 
+MAX_FOCAL_CHANGE = 0.01  # of a camera that two sessions share
+
 
 @dataclass(frozen=True, slots=True)
 class MergeConfig:
@@ -257,7 +259,17 @@ class _Merging:
             texts.append(f"{self.b.topo.info.name} stays a fragment of its own: {'; '.join(best.objections) or 'no evidence joins it'}")
             if self.a.is_metric != self.b.is_metric:
                 texts.append(f"lengths of {(self.b if self.a.is_metric else self.a).topo.info.name} are in arbitrary units")
-        return list(dict.fromkeys(texts))
+        return list(dict.fromkeys(texts + self._camera_warnings()))
+
+    def _camera_warnings(self) -> list[str]:
+        """One camera, two focal lengths: then one of the maps is bent, and no rigid motion lays it over the other."""
+        texts = []
+        for name, theirs in self.b.topo.cameras.items():
+            ours = self.a.topo.cameras.get(name, theirs)
+            if (ours.width, ours.height) == (theirs.width, theirs.height) and abs(theirs.fx / ours.fx - 1.0) > MAX_FOCAL_CHANGE:
+                was, now, session = f"{ours.fx:.0f} px", f"{theirs.fx:.0f} px", self.b.topo.info.name
+                texts.append(f"camera {name} has a focal length of {was}, and of {now} in {session}: if it is one camera, build both with one calibration")
+        return texts
 
     def _audit(self) -> MapAudit | None:
         """Both maps' verdicts: a fragment is as doubtful as the worst of its parts."""

@@ -1,14 +1,17 @@
 """Two maps become one where the images prove it, and stay apart where a building repeats itself."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 from toy_maps import SIZE, Building, tour, write_map
 
 from astra.cli.main import main
 from astra.core.errors import BadInputError, MapError
 from astra.geometry import Pose3, Similarity
+from astra.mapping.bend import BendConfig, bend
 from astra.mapping.merge import merge_maps
 from astra.topomap.io import damaged_files, load_features, load_map, read_manifest
 
@@ -122,8 +125,6 @@ def test_unknown_units_are_brought_into_metres(tmp_path):
 
 
 def test_maps_that_cannot_be_compared_are_refused(maps, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(maps[0], copy)
     place = np.load(copy / "features" / "place.npy")
@@ -134,3 +135,29 @@ def test_maps_that_cannot_be_compared_are_refused(maps, tmp_path):
     assert math.isfinite(read_manifest(maps[0])["scale"]["sigma"])
     with pytest.raises(BadInputError):
         merge_maps(maps[0], maps[0], tmp_path / "out")
+
+
+def test_a_chain_bends_onto_its_places_and_stays_stiff_between():
+    """Dead reckoning drifts to a tenth of a metre; every eighth node knows where it is."""
+    truth = {k: Pose3.from_rpy(0, 0, 0.1 * k, [0.4 * k, 0.0, 0.0]) for k in range(41)}
+    drifted = {k: Pose3.from_rpy(0, 0, 0.1 * k + 0.0003 * k, [0.4 * k, 0.00006 * k * k, 0.0]) for k in truth}
+    links = [(k, k + 1) for k in range(40)]
+    found = bend(drifted, [(k, truth[k]) for k in range(0, 41, 8)], links, True, BendConfig(), 1.0)
+    before = [np.linalg.norm(drifted[k].translation - truth[k].translation) for k in truth]
+    after = [np.linalg.norm(found.pose(k, drifted[k]).translation - truth[k].translation) for k in truth]
+    assert max(before) > 0.09 and max(after) < 0.02
+    np.testing.assert_allclose(found.shift[:, 2], 0.0)
+
+
+def test_two_focal_lengths_of_one_camera_are_named(maps, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(maps[1], changed)
+    manifest = yaml.safe_load((changed / "map.yaml").read_text())
+    for camera in manifest["cameras"].values():
+        camera["camera_matrix"]["data"][0] *= 1.03
+        if "projection_matrix" in camera:
+            camera["projection_matrix"]["data"][0] *= 1.03
+    (changed / "map.yaml").write_text(yaml.safe_dump(manifest))
+    result = merge_maps(maps[0], changed, tmp_path / "both")
+    assert any("focal length" in text for text in result.info.warnings)
+    assert set(load_map(tmp_path / "both").cameras) == {"front", "left", "front_1", "left_1"}
