@@ -230,7 +230,7 @@ def compare_turns(belief: Belief, interval: Interval, config: OdometryConfig) ->
     fresh = replace(belief, sums=TurnSum(), misfit=belief.misfit + _MISFIT_SHARE * (min(unlikely, 25.0) - belief.misfit))
     if unlikely > 9.0:
         return fresh  # a slip that nobody noticed
-    return _scalar_update(fresh, row, surprise, variance * max(fresh.misfit, 1.0) ** 2, hold_pose=False)
+    return _scalar_update(fresh, row, surprise, variance * max(fresh.misfit, 1.0) ** 2, hold_pose=True)
 
 
 def _scalar_update(belief: Belief, row: FloatArray, surprise: float, variance: float, *, hold_pose: bool) -> Belief:

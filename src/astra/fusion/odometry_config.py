@@ -21,7 +21,7 @@ class OdometryConfig:
     turn_sigma: float = 0.001  # gyro yaw, rad per √rad turned
     gyro_noise: float = 4e-4  # rad/s/√Hz
     gyro_bias_walk: float = 1e-4  # rad/s/√s
-    gyro_bias_initial_sigma_radps: float = 0.015
+    gyro_bias_initial_sigma_radps: float = 0.008
     scale_initial_sigma: float = 0.009  # of the wheels' travel: radius and creep
     wheel_skew_initial_sigma: float = 0.03  # how much the wheels' yaw is off for each metre driven, rad/m: radii that differ
     wheel_track_initial_sigma: float = 0.02  # and for each radian turned: track and creep
