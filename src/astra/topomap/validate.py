@@ -37,6 +37,7 @@ class MapSummary:
     scale_witnesses: tuple[ScaleWitness, ...] = ()
     up_source: str = "unknown"
     up_sigma_rad: float = math.nan
+    coverage: float = math.nan  # share of the tour's keyframes that have a place in the map
 
     def to_json(self) -> dict[str, object]:
         """For `--json`; unknown numbers are null."""
@@ -58,6 +59,7 @@ class MapSummary:
             "up": {"source": self.up_source, "sigma_rad": _or_none(self.up_sigma_rad)},
             "median_sigma_m": _or_none(self.median_sigma_m),
             "warnings": list(self.warnings),
+            "coverage": _or_none(self.coverage),
             "audit": None if self.audit is None else self.audit.to_json(),
         }
 
@@ -87,7 +89,8 @@ class MapSummary:
     def _audit_lines(self) -> tuple[str, ...]:
         if self.audit is None:
             return ("audit: none, the map was built without",)
-        lines = [f"audit: {self.audit.verdict}", *(f"  {text}" for text in self.audit.reasons)]
+        covered = f"; {100 * self.coverage:.0f} % of the keyframes have a place" if math.isfinite(self.coverage) else ""
+        lines = [f"audit: {self.audit.verdict}{covered}", *(f"  {text}" for text in self.audit.reasons)]
         for number, part in enumerate(self.audit.fragments):
             lines.append(f"  fragment {number}: {part.nodes} nodes, {part.verdict}; {part.loops} revisits agree; checked by {', '.join(part.checks)}")
         lines += [f"  suspicious loop {loop.a} – {loop.b}: {loop.reason}" for loop in self.audit.suspicious_loops]
@@ -121,7 +124,13 @@ def summarise(topo: TopoMap) -> MapSummary:
         topo.info.scale_witnesses,
         topo.info.up_source,
         topo.info.up_sigma_rad,
+        coverage=_coverage(topo),
     )
+
+
+def _coverage(topo: TopoMap) -> float:
+    chosen, placed = topo.info.build.get("keyframes"), topo.info.build.get("registered")
+    return placed / chosen if isinstance(chosen, int) and isinstance(placed, int) and chosen > 0 else math.nan
 
 
 def connected_parts(nodes: Mapping[int, Node], edges: tuple[Edge, ...]) -> list[frozenset[int]]:

@@ -18,7 +18,7 @@ AUDIT = MapAudit(
 
 def test_the_verdict_is_written_and_read(tmp_path, small_map, small_features):
     topo = load_map(small_map)
-    audited = dataclasses.replace(topo, info=dataclasses.replace(topo.info, audit=AUDIT))
+    audited = dataclasses.replace(topo, info=dataclasses.replace(topo.info, audit=AUDIT, build={"keyframes": 5, "registered": 4}))
     images = {view.image: small_map / view.image for node in topo.nodes.values() for view in node.views}
     save_map(audited, small_features, images, tmp_path / "audited")
     found = load_map(tmp_path / "audited")
@@ -26,7 +26,8 @@ def test_the_verdict_is_written_and_read(tmp_path, small_map, small_features):
     summary = summarise(found)
     assert summary.to_json()["audit"] == AUDIT.to_json()
     text = "\n".join(summary.lines())
-    assert "audit: doubtful" in text and "suspicious loop 3 – 30: the same shelf" in text and "40 nodes, consistent; 12 revisits agree" in text
+    assert "audit: doubtful; 80 % of the keyframes" in text and summary.to_json()["coverage"] == 0.8
+    assert "suspicious loop 3 – 30: the same shelf" in text and "40 nodes, consistent; 12 revisits agree" in text
 
 
 def test_a_map_from_before_the_audit_loads(small_map):
