@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import yaml
 
 from astra.core.errors import BadInputError, ConfigError
+from astra.core.paths import share_dir
 from astra.core.types import FloatArray, ImuSample, Observation, WheelTwist, nanoseconds
 from astra.fusion.odometry import DeltaOutcome, DeltaPose, OdometryConfig, Rejection, Trouble, WheelImuOdometry, YawSource, integrate
 from astra.geometry import Pose2, wrap_angle
@@ -497,3 +499,15 @@ def test_a_new_frame_keeps_what_is_known_of_the_sensors() -> None:
     assert odometry.state.odom_from_base == Pose2()
     assert odometry.state.gyro_bias == bias
     assert np.trace(odometry.state.covariance) < 1e-6
+
+
+def test_the_exported_filter_has_the_frames_rates_and_sizes_that_robot_localization_wants() -> None:
+    document = yaml.safe_load((share_dir() / "config" / "robot_localization" / "ekf.yaml").read_text())
+    parameters = document["ekf_filter_node"]["ros__parameters"]
+    assert [parameters[f"{name}_frame"] for name in ("map", "odom", "base_link", "world")] == ["map", "odom", "base_link", "odom"]
+    assert parameters["two_d_mode"] is True
+    assert parameters["frequency"] >= 50.0
+    assert len(parameters["odom0_config"]) == len(parameters["imu0_config"]) == 15
+    noise = np.array(parameters["process_noise_covariance"]).reshape(15, 15)
+    assert np.all(np.diag(noise) > 0.0)
+    assert noise[5, 5] == pytest.approx(OdometryConfig().gyro_noise ** 2)

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Imu
 
 from astra.core.config import require
 from astra.core.types import ImuSample, nanoseconds, seconds
-from astra.fusion.odometry import OdometryConfig, OdometryState, Rejection, WheelImuOdometry, YawSource
+from astra.fusion.odometry import OdometryConfig, OdometryState, Rejection, Trouble, WheelImuOdometry
 from astra.geometry import Pose3
 from astra.ros import node, params, qos
 from astra.ros.conversions import imu_from_msg, pose_from_pose2, stamp_from_ns, wheel_from_odometry
@@ -163,10 +163,10 @@ class AstraOdometry(node.AstraLifecycleNode):
         self._seen = counts
         state = self._odometry.state
         level, text = node.OK, "standing" if state.stationary else "moving"
-        if state.slipping:
-            level, text = node.WARN, "wheels and gyro disagree: slip suspected"
-        elif imu_s > self._config.imu_timeout or (self._odometry.started and not state.stationary and state.yaw_source is YawSource.WHEEL):
-            level, text = node.WARN, "no IMU: the heading comes from the wheels alone"
+        if state.troubles:
+            level, text = node.WARN, "; ".join(state.troubles)
+        elif imu_s > self._config.imu_timeout:
+            level, text = node.WARN, str(Trouble.NO_GYRO)
         if fresh:
             level, text = node.WARN, f"readings refused or out of order: {', '.join(fresh)}"
         if wheel_s > self._config.wheel_timeout:
