@@ -6,6 +6,7 @@ The model is the user's; its output is a folder with one `<camera>/<stamp_ns>.np
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from astra.core.types import AnyArray, Float32Array, FloatArray
 from astra.datasets.columns import NpyColumn
 from astra.datasets.samples import Sample, SampleSet
 from astra.geometry import CameraRig
+
+DRAFT_FILE = ".depth.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +88,24 @@ def add_depth(place: Path, folder: Path, config: AlignConfig) -> dict[str, int]:
     """
     told, rng = {"aligned": 0, "refused": 0}, np.random.default_rng(0)
     samples = SampleSet(place)
-    writers: dict[Path, NpyColumn] = {}
-    for sample in (samples[i] for i in range(len(samples))):
-        shard = sample.shard.folder
-        if sample.depth is not None:
-            continue
-        if shard not in writers:
-            writers[shard] = NpyColumn(shard / ".depth.npy").__enter__()
-        depths = []
-        points, rig = _scan_points(sample), sample.shard.rig(sample.image.shape[1:3])
-        for k, name in enumerate(rig.names):
-            picture = _picture(folder, name, sample.stamp_ns, sample.image.shape[1:3])
-            pixels, depth = _seen(points, rig, k)
-            line = align(picture[pixels[:, 1], pixels[:, 0]].astype(np.float64), depth, config, rng)
-            told["refused" if line is None else "aligned"] += 1
-            depths.append(np.zeros(picture.shape, np.float32) if line is None else metric(picture, line, config))
-        writers[shard].append(np.stack(depths).astype(np.float16))
-    for shard, writer in writers.items():
-        writer.__exit__(None, None, None)
-        (shard / ".depth.npy").replace(shard / "depth.npy")
+    columns: dict[Path, NpyColumn] = {}
+    with ExitStack() as stack:
+        for sample in (samples[i] for i in range(len(samples))):
+            if sample.depth is not None:
+                continue
+            shard, depths = sample.shard.folder, []
+            points, rig = _scan_points(sample), sample.shard.rig(sample.image.shape[1:3])
+            for k, name in enumerate(rig.names):
+                picture = _picture(folder, name, sample.stamp_ns, sample.image.shape[1:3])
+                pixels, depth = _seen(points, rig, k)
+                line = align(picture[pixels[:, 1], pixels[:, 0]].astype(np.float64), depth, config, rng)
+                told["refused" if line is None else "aligned"] += 1
+                depths.append(np.zeros(picture.shape, np.float32) if line is None else metric(picture, line, config))
+            if shard not in columns:
+                columns[shard] = stack.enter_context(NpyColumn(shard / DRAFT_FILE))
+            columns[shard].append(np.stack(depths).astype(np.float16))
+    for shard in columns:
+        (shard / DRAFT_FILE).replace(shard / "depth.npy")
     return told
 
 

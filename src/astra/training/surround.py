@@ -24,7 +24,6 @@ KEPT_PLANS = 64
 WINDOW_CELLS = 96  # of the packed truth
 WIDEST = 256  # images wider than this are made smaller
 FITTED = EyesConfig()
-SURFACE_M = 1.2  # beyond the largest bin and this, depth is not supervised
 
 
 @dataclass(frozen=True, slots=True)
