@@ -15,7 +15,7 @@ from astra.core.errors import AstraError
 # Subcommand → module in astra.cli, and its one-line help; modules are imported only when used, so that `astra --help` is instant.
 COMMANDS = {
     "demo": "world, tour, map and a mission from an unknown start, in one go",
-    "map": "build, inspect, view and export maps",
+    "map": "build, extend, merge, align, inspect, view and export maps",
     "localize": "where were these images taken?",
     "find": "what does this instruction or image mean on the map?",
     "route": "a route over the graph",

@@ -12,12 +12,13 @@ from pathlib import Path
 from astra.core.errors import BadInputError
 from astra.mapping.build import MappingConfig, build_map
 from astra.mapping.clues import MetricClues
+from astra.mapping.contents import load_contents
 from astra.mapping.features import PlaceEncoder
 from astra.mapping.landmarks import LandmarkExtractor
 from astra.mapping.merge import MergeConfig, Merged, merge_maps
 from astra.mapping.progress import Progress
 from astra.mapping.tour import Tour
-from astra.topomap.io import read_manifest
+from astra.mapping.trial import check_comparable
 
 
 def extend_map(
@@ -37,9 +38,9 @@ def extend_map(
         MappingError: no map can be built from the tours.
         BadInputError: no tour was given, or the map and the tours cannot be compared.
     """
-    read_manifest(path)
     if not tours:
         raise BadInputError("a map is extended by at least one tour")
+    check_comparable(load_contents(path))
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.extend.", dir=path.parent) as scratch:
         new = Path(scratch) / (Path(tours[0].name).name or "tour")
         build_map(tours, new, config, extractor, place_encoder, progress, clues)

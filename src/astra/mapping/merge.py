@@ -281,7 +281,7 @@ class _Merging:
             parts = [(one, two)[which].fragments[k] for (which, k), spot in self.placed.items() if spot.fragment == number]
             joins = sum(t.found.places for t in self.used if t.found is not None and self.placed[1, t.fragment_b].fragment == number)
             verdict = Verdict.DOUBTFUL if any(p.verdict is Verdict.DOUBTFUL for p in parts) else Verdict.CONSISTENT
-            reasons, checks = _union(p.reasons for p in parts), _union(p.checks for p in parts)
+            reasons, checks = _union(p.reasons for p in parts), _union([*(p.checks for p in parts), ("sessions",) if joins else ()])
             fragments.append(FragmentAudit(sum(p.nodes for p in parts), verdict, reasons, sum(p.loops for p in parts) + joins, checks))
         verdict = Verdict.DOUBTFUL if Verdict.DOUBTFUL in (one.verdict, two.verdict) else Verdict.CONSISTENT
         offset = self.node_offset(1)

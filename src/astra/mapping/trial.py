@@ -80,6 +80,12 @@ def grid_of(contents: MapContents) -> Occupancy | None:
     return load_nav2_map(file).occupancy() if file.is_file() else None
 
 
+def check_comparable(contents: MapContents) -> None:
+    """Raise BadInputError for a map that was built without place descriptors: it cannot be compared by sight."""
+    if contents.features.place.shape[1] == 0:
+        raise BadInputError(f"{contents.path} has no place descriptors: build it again with a place encoder")
+
+
 def try_joins(a: MapContents, b: MapContents, config: TrialConfig, tick: Tick = lambda done: None) -> list[Trial]:
     """One trial for every pair of fragments that shows at least two answers alike, best supported first.
 
@@ -87,8 +93,7 @@ def try_joins(a: MapContents, b: MapContents, config: TrialConfig, tick: Tick = 
         BadInputError: one of the maps cannot be compared by sight.
     """
     for contents in (a, b):
-        if contents.features.place.shape[1] == 0:
-            raise BadInputError(f"{contents.path} has no place descriptors: build it again with a place encoder")
+        check_comparable(contents)
     if a.features.place.shape[1] != b.features.place.shape[1]:
         raise BadInputError(f"{a.path} and {b.path} were built with different place encoders")
     frames = frames_of(a, b, config.join)

@@ -1,5 +1,6 @@
 """A new tour into an old map: what is known stays, what is new is added where it is proven, and errors change nothing."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -8,6 +9,7 @@ from toy_maps import Building, tour, write_map
 
 from astra.core.errors import BadInputError, MapError, MappingError
 from astra.mapping import extend
+from astra.mapping.contents import load_contents
 from astra.mapping.extend import extend_map
 from astra.topomap.io import damaged_files, load_map
 
@@ -49,6 +51,11 @@ def test_a_tour_of_another_place_becomes_a_fragment(tmp_path, monkeypatch):
     assert {n.fragment for n in load_map(old).nodes.values()} == {0, 1}
 
 
+def blind(contents):
+    """The map as if it had been built without place descriptors."""
+    return dataclasses.replace(contents, features=dataclasses.replace(contents.features, place=contents.features.place[:, :0]))
+
+
 def test_errors_leave_the_old_map(tmp_path, monkeypatch):
     old = write_map(tmp_path / "office", HOUSE, tour(0, 0), seed=1)
     before = digest(old)
@@ -63,5 +70,8 @@ def test_errors_leave_the_old_map(tmp_path, monkeypatch):
         extend_map(old, [])
     with pytest.raises(MapError, match="not a map"):
         extend_map(tmp_path / "nowhere", [Named()])
+    monkeypatch.setattr(extend, "load_contents", lambda path: blind(load_contents(path)))
+    with pytest.raises(BadInputError, match="no place descriptors"):
+        extend_map(old, [Named()])
     assert digest(old) == before
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["office", "office-nav2"]
