@@ -100,7 +100,8 @@ def upright(series: ImuSeries) -> FloatArray:
     up = felt / max(float(np.linalg.norm(felt)), 1e-9)
     axis, cosine = np.cross(up, [0.0, 0.0, 1.0]), float(up[2])
     if cosine < -1.0 + 1e-9:
-        return np.diag([1.0, -1.0, -1.0])
+        upside_down: FloatArray = np.diag([1.0, -1.0, -1.0])
+        return upside_down
     skew = np.array([[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]])
     rotation: FloatArray = np.eye(3) + skew + skew @ skew / (1.0 + cosine)
     return rotation
