@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from astra.core.config import require
-from astra.core.errors import BadInputError
+from astra.core.errors import AstraError, BadInputError
 from astra.evaluation.bench_report import Result, write_report
 from astra.evaluation.mapping.episodes import FIRST_SEEDS, Episode, episodes, quick
 from astra.evaluation.mapping.judge import KEPT, MOST_FRAGMENTS
@@ -81,9 +81,13 @@ def run(config: TableConfig, out: Path, progress: Callable[[str], None] = lambda
 
 
 def prepare_all(config: TableConfig, progress: Callable[[str], None] = lambda text: None) -> None:
-    """Make the worlds and drives that are not there yet, and nothing else."""
+    """Make the worlds and drives that are not there yet, and nothing else; one that cannot be made is named and left out."""
     for episode in config.episodes():
-        material = prepare(episode)
+        try:
+            material = prepare(episode)
+        except AstraError as error:
+            progress(f"{episode.name}: {error}")
+            continue
         progress(f"{episode.name}: {material.truth.length_m():.0f} m in {material.drive.duration_s:.0f} s")
 
 
