@@ -141,9 +141,8 @@ def rotation_of(turn: FloatArray) -> FloatArray:
     angle = float(np.linalg.norm(turn))
     x, y, z = turn.tolist()
     skew = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < 1e-8:
-        return np.eye(3) + skew
-    rotation: FloatArray = np.eye(3) + math.sin(angle) / angle * skew + (1.0 - math.cos(angle)) / angle**2 * skew @ skew
+    sine, cosine = (math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2) if angle > 1e-8 else (1.0, 0.5)
+    rotation: FloatArray = np.eye(3) + sine * skew + cosine * skew @ skew
     return rotation
 
 
