@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from astra.core.config import require
 from astra.core.errors import BadInputError, MappingError
 from astra.core.paths import cache_dir
@@ -22,6 +24,7 @@ from astra.mapping.assemble import Reconstruction
 from astra.mapping.association import associate
 from astra.mapping.audit import AuditConfig, Audited, AuditInput, audit
 from astra.mapping.audit.evidence import read_verified_pairs
+from astra.mapping.calibration import CalibrationConfig, check_focal_lengths, load_refined, save_refined
 from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
 from astra.mapping.clues import MetricClues, check_distances
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
@@ -40,7 +43,7 @@ from astra.mapping.sfm import SfmConfig, SfmInput, forget_pairs, load_fragments,
 from astra.mapping.sparse_occupancy import SparseConfig, grid_without_scans
 from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
-from astra.mapping.workspace import Workspace
+from astra.mapping.workspace import Workspace, full_disk_named
 from astra.perception.local import LocalFeatureConfig
 from astra.topomap import Landmark, MapInfo, Node, TopoMap
 from astra.topomap.io import save_map
@@ -56,6 +59,7 @@ class MappingConfig:
     local: LocalFeatureConfig = field(default_factory=LocalFeatureConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
     sfm: SfmConfig = field(default_factory=SfmConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     occupancy: OccupancyConfig = field(default_factory=OccupancyConfig)
@@ -97,7 +101,7 @@ def build_map(
     _check(tours, out)
     clock = StageClock(progress or Quiet())
     build = _Build(tours, [usable_rig(tour.rig) for tour in tours], config, extractor, place_encoder, clock, clues or MetricClues())
-    with ThreadPoolExecutor(1) as beside:
+    with full_disk_named(out, cache_dir() / "mapping", out.parent), ThreadPoolExecutor(1) as beside:
         build.select_keyframes()
         check_distances(build.clues, build.keyframes)
         reading = beside.submit(build.read_landmarks)  # its one thread fills the gaps that SfM leaves
@@ -112,8 +116,8 @@ def build_map(
             build.cancelled = True
             reading.cancel()
             raise
-    nodes, landmarks = build.connect(detections)
-    info = build.write(nodes, landmarks, out)
+        nodes, landmarks = build.connect(detections)
+        info = build.write(nodes, landmarks, out)
     forget_old_workspaces(keep=8)
     return info
 
@@ -187,7 +191,9 @@ class _Build:
                 load_views,
             )
         if len(self.views.keypoints) < 8 * len(views):
-            raise MappingError(f"the images show next to nothing: {len(self.views.keypoints) / len(views):.1f} features an image")
+            counts = np.diff(self.views.offsets)
+            barest = ", ".join(views[int(k)].image for k in np.argsort(counts, kind="stable")[:3])
+            raise MappingError(f"the images show next to nothing: {counts.mean():.1f} features an image, the fewest in {barest}")
 
     def match(self) -> None:
         config = self.config
@@ -199,13 +205,15 @@ class _Build:
                 path, lambda: match_pairs(pairs, self.views, config.local, config.threads, tick), save_matches, load_matches
             )
         if not self.matches:
-            raise MappingError("no two images show the same thing: is this one tour of one place, in order?")
+            first, last = self.key_views[0].image, self.key_views[-1].image
+            raise MappingError(f"no two of the images {first} … {last} show the same thing: is this one tour of one place, in order?")
 
     def reconstruct(self) -> None:
         """Structure from motion and its audit; again without the loops that hold what is broken, while that mends more than it breaks."""
         config = self.config
         source = SfmInput(self.keyframes, self.rigs, [is_calibrated(tour) for tour in self.tours], self.views)
         first = self._run_sfm(source, None, frozenset())
+        self._check_calibration(source, first)
         self.refused_pairs = int(json.loads((first / "refused.json").read_text()))
         audited, without = self._audit(source, first, first), frozenset[tuple[int, int]]()
         for _ in range(config.audit.max_reruns):
@@ -238,6 +246,19 @@ class _Build:
                 reconstruct(database, scratch / "sparse", source, config.sfm, lambda: tick(1))
 
         return self.work.folder(path, run)
+
+    def _check_calibration(self, source: SfmInput, first: Path) -> None:
+        """Note the cameras whose given focal length does not fit their images."""
+        config = self.config
+        with self.clock.stage("focal"):
+            refined = self.work.file(
+                self.work.path("focal", ".json", first.name, config.calibration, list(source.calibrated)),
+                lambda: check_focal_lengths(first / "sparse", source, config.calibration, config.threads),
+                save_refined,
+                load_refined,
+            )
+        names = {source.camera_id(tour, name): name for tour, rig in enumerate(self.rigs) for name in rig.names}
+        self.notes += [entry.sentence(names[entry.camera_id]) for entry in refined]
 
     def _audit(self, source: SfmInput, folder: Path, verified: Path) -> Audited:
         """Judge the reconstruction in `folder` by all verified pairs."""

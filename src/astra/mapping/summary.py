@@ -13,6 +13,8 @@ from astra.mapping.scale import ScaleConfig, ScaleEstimate
 from astra.mapping.tour import Tour, is_mounted
 from astra.topomap import Node, ScaleWitness
 
+MAX_NAMED = 6  # images in one warning
+
 
 def counts(found: Reconstruction, nodes: Mapping[int, Node]) -> dict[str, float | int | None]:
     """How much was used and how well it fits."""
@@ -45,14 +47,17 @@ def warnings(
     """Everything about the map that its user should know, one sentence each.
 
     Args:
-        min_registered: share of the keyframes below which the map warns.
+        min_registered: share of the keyframes below which the warning says "only".
     """
     texts = []
     mounted = is_mounted(tours[0].rig)
     if any(len(tour.rig.cameras) > len(rig.cameras) for tour, rig in zip(tours, found.rigs)):
         texts.append("it is not known where the cameras sit (no /tf_static): only the first camera was used")
-    if len(nodes) < min_registered * len(found.keyframes):
-        texts.append(f"only {len(nodes)} of {len(found.keyframes)} keyframes could be placed")
+    lost = [view.image for keyframe in found.keyframes if keyframe.id not in nodes for view in keyframe.views[:1]]
+    if lost:
+        only = "only " if len(nodes) < min_registered * len(found.keyframes) else ""
+        names = ", ".join(lost[:MAX_NAMED]) + (f" and {len(lost) - MAX_NAMED} more" if len(lost) > MAX_NAMED else "")
+        texts.append(f"{only}{len(nodes)} of {len(found.keyframes)} keyframes could be placed, not {names}")
     if len(found.fragments) > 1:
         sizes = ", ".join(str(len(fragment.map_from_base)) for fragment in found.fragments)
         texts.append(f"the map has {len(found.fragments)} fragments of {sizes} nodes that no evidence joins")

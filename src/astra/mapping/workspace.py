@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from astra import __version__
+from astra.core.errors import MappingError
 from astra.core.paths import recipe_hash
 from astra.geometry import CameraRig
 from astra.mapping.keyframes import Keyframe
 
 T = TypeVar("T")
+MIN_FREE_BYTES = 128 * 2**20  # COLMAP ends the whole process when its database cannot grow
 STAGES_VERSION = 2  # raised when a stage's result changes although its configuration does not
 
 
@@ -59,8 +62,11 @@ class Workspace:
                 return load(path)
         value = make()
         scratch = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
-        save(scratch, value)
-        scratch.replace(path)
+        try:
+            save(scratch, value)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
         return value
 
     def folder(self, path: Path, make: Callable[[Path], None]) -> Path:
@@ -73,6 +79,26 @@ class Workspace:
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         return path
+
+
+@contextmanager
+def full_disk_named(out: Path, *folders: Path) -> Iterator[None]:
+    """Turn a full disk into an error that says which one, before the work begins or in the midst of it.
+
+    Raises:
+        MappingError: one of `folders` has no space left, or writing failed for want of it.
+    """
+    for folder in folders:
+        there = next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
+        free = shutil.disk_usage(there).free
+        if free < MIN_FREE_BYTES:
+            raise MappingError(f"the disk of {folder} is full: {free // 2**20} MiB are free, {MIN_FREE_BYTES // 2**20} are needed; {out} stays as it was")
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise MappingError(f"the disk is full ({error.filename or ', '.join(map(str, folders))}); {out} stays as it was") from error
 
 
 def _digest(images: Path, keyframes: Sequence[Keyframe], rigs: Sequence[CameraRig]) -> str:
