@@ -35,7 +35,7 @@ from astra.mapping.inertial import imu_tracks
 from astra.mapping.keyframes import Keyframe, KeyframeConfig, KeyView, select_keyframes
 from astra.mapping.landmarks import LandmarkConfig, LandmarkExtractor
 from astra.mapping.metric import MetricFragment, at_tour_start, place_by_odometry, to_metric
-from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy, refined_trajectory, write_nav2_map
+from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy, refined_trajectory, stretches, write_nav2_map
 from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matches, match_pairs, save_matches
 from astra.mapping.progress import Progress, Quiet, StageClock
 from astra.mapping.scale import UNKNOWN_SOURCE, UNKNOWN_UNIT, ScaleConfig
@@ -282,6 +282,7 @@ class _Build:
 
     def scan_occupancy(self) -> None:
         planar = {k: pose.pose2() for k, pose in self.fragments[0].map_from_base.items()}
+        others = {k for fragment in self.fragments[1:] for k in fragment.map_from_base}
         with self.clock.stage("occupancy"):
             tracks = []
             for index, tour in enumerate(self.tours):
@@ -290,7 +291,10 @@ class _Build:
                 if not len(scans) or tour.odometry is None or not any(k.id in planar for k in mine):
                     continue
                 mounts = {frame: base_from_sensor(tour, frame).pose2() for frame in {scan.frame for scan in scans}}
-                tracks.append((refined_trajectory(mine, planar, tour.odometry), scans, mounts))
+                here = np.array([k.stamp_ns for k in mine if k.id in planar], dtype=np.int64)
+                elsewhere = np.array([k.stamp_ns for k in mine if k.id in others], dtype=np.int64)
+                track = refined_trajectory(mine, planar, tour.odometry)
+                tracks += [(part, seen, mounts) for part, seen in stretches(track, scans, here, elsewhere)]
             self.occupancy = build_occupancy(tracks, self.config.occupancy)
 
     def reconstruction(self) -> Reconstruction:

@@ -107,6 +107,32 @@ def refined_trajectory(keyframes: Sequence[Keyframe], map_from_base: Mapping[int
     return Trajectory(odometry.stamps_ns, out)
 
 
+def stretches(track: Trajectory, scans: Sequence[LaserScan], here: IntArray, elsewhere: IntArray) -> list[tuple[Trajectory, list[LaserScan]]]:
+    """The parts of a tour that the map's own fragment places; where the nearest keyframe belongs to another one, odometry alone says nothing.
+
+    Args:
+        here, elsewhere: stamps [ns] of the keyframes in the map's fragment and in the others, ascending.
+    """
+    if len(elsewhere) == 0:
+        return [(track, list(scans))]
+    mine = _to_nearest(track.stamps_ns, here) <= _to_nearest(track.stamps_ns, elsewhere)
+    changes = np.flatnonzero(np.diff(mine)) + 1
+    out = []
+    for rows in np.split(np.arange(len(mine)), changes):
+        if mine[rows[0]] and len(rows) > 1:
+            part = Trajectory(track.stamps_ns[rows], track.poses[rows])
+            first, last = int(part.stamps_ns[0]), int(part.stamps_ns[-1])
+            out.append((part, [scan for scan in scans if first <= scan.stamp_ns <= last]))
+    return out
+
+
+def _to_nearest(stamps_ns: IntArray, others_ns: IntArray) -> IntArray:
+    after = np.clip(np.searchsorted(others_ns, stamps_ns), 0, len(others_ns) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest: IntArray = np.minimum(np.abs(others_ns[after] - stamps_ns), np.abs(others_ns[before] - stamps_ns))
+    return nearest
+
+
 def build_occupancy(
     tracks: Sequence[tuple[Trajectory, Sequence[LaserScan], Mapping[str, Pose2]]], config: OccupancyConfig | None = None
 ) -> Occupancy | None:

@@ -9,7 +9,7 @@ import yaml
 from astra.core.types import LaserScan
 from astra.geometry import Pose2, Trajectory
 from astra.mapping.keyframes import Keyframe
-from astra.mapping.occupancy import OccupancyConfig, build_occupancy, refined_trajectory, write_nav2_map
+from astra.mapping.occupancy import OccupancyConfig, build_occupancy, refined_trajectory, stretches, write_nav2_map
 
 HALF_M = 2.0
 
@@ -100,6 +100,16 @@ def test_scans_are_placed_by_sfm_where_odometry_drifted():
     assert max(error) < 0.02
     scans_seen_from_truth = truth[:56]
     assert_is_the_room(room_grid([Pose2(*row) for row in track.poses[:56]], scans_seen_from_truth), tolerance_m=0.1)
+
+
+def test_scans_of_a_stretch_that_another_fragment_holds_are_left_out():
+    track = track_of([Pose2(0.1 * k, 0.0, 0.0) for k in range(30)])
+    scans = [room_scan((k + 1) * 10**9, Pose2()) for k in range(30)]
+    here, elsewhere = (np.array([k * 10**9 for k in seconds]) for seconds in ((1, 6, 24, 29), (11, 15, 19)))
+    parts = stretches(track, scans, here, elsewhere)
+    assert [(int(t.stamps_ns[0]), int(t.stamps_ns[-1])) for t, _ in parts] == [(10**9, 8 * 10**9), (22 * 10**9, 30 * 10**9)]
+    assert [len(seen) for _, seen in parts] == [8, 9]
+    assert [len(seen) for _, seen in stretches(track, scans, here, np.zeros(0, np.int64))] == [30]
 
 
 def test_nav2_reads_the_same_room(tmp_path):
