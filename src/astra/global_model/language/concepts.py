@@ -40,6 +40,13 @@ def load_concepts() -> tuple[Concept, ...]:
     )  # fmt: skip
 
 
+@cache
+def load_elsewhere() -> tuple[str, ...]:
+    """Names of places that buildings like these do not have."""
+    document = yaml.safe_load(resources.files(__package__).joinpath("elsewhere.yaml").read_text(encoding="utf-8"))
+    return _texts([name for names in document.values() for name in names.split(", ")])
+
+
 def _texts(texts: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(normalise_text(str(text)) for text in texts))
 
@@ -66,10 +73,12 @@ class Uses:
     """How well sentences fit kinds of place: cosines with each kind's prototypes, the mean of the best few."""
 
     def __init__(self, concepts: tuple[Concept, ...], embedder: TextEmbedder, best: int = 3) -> None:
+        elsewhere = load_elsewhere()
         pairs = [(text, i) for i, concept in enumerate(concepts) for text in dict.fromkeys((*concept.names, *concept.uses, *concept.things))]
         self._owner: IntArray = np.array([i for _, i in pairs], dtype=np.int64)
         self._vectors: Float32Array = embedder.embed([text for text, _ in pairs])
         self._count, self._best = len(concepts), best
+        self._elsewhere: Float32Array = embedder.embed(list(elsewhere))
 
     def fit(self, sentence: Float32Array) -> FloatArray:
         """(C,) cosine of a sentence's embedding (D,) with each kind of place."""
@@ -79,3 +88,7 @@ class Uses:
             own = cosines[self._owner == i]
             out[i] = np.sort(own)[-self._best :].mean()
         return out
+
+    def elsewhere(self, sentence: Float32Array) -> float:
+        """Cosine of a sentence's embedding (D,) with the places that buildings like these do not have: the mean of the best two."""
+        return float(np.sort(self._elsewhere @ sentence)[-2:].mean())

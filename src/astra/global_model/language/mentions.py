@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from astra.global_model.language.words import FILLER, content, has_digit, same_word, spaced
 from astra.perception.text import normalise_text
 
-_NOT = frozenset(
-    "not no except but without avoid excluding unlike never dont other another different else besides apart instead isn don isnt".split()  # noqa: SIM905
-)
+_NOT = frozenset("not no except without avoid excluding unlike never dont other another different else besides apart isn don isnt".split())  # noqa: SIM905
+_ANY = frozenset(("anything", "everything", "all", "any", "anywhere", "none", "nothing"))  # that makes a "but" exclude
 _AFTER_IT = frozenset(("taken", "occupied", "busy", "closed", "full", "locked", "booked"))  # "203 is taken": what was named before is not meant
+CUE_REACH = 3  # words from a negation to what it denies
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,17 @@ def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_s
     number = next((w for k, w in enumerate(words) if w.isdigit() and len(w) >= 2 and not any(m.start <= k < m.end for m in found)), "")
     if not found:
         return Request(words, number=number)
-    cues = [k for k, word in enumerate(words) if word in _NOT and not any(m.start <= k < m.end for m in found)]
+    cues = [k for k, word in enumerate(words) if _denies(words, k) and not any(m.start <= k < m.end for m in found)]
     avoided = _avoided(words, found, cues)
     rest = [m for m in found if m is not avoided]
     if not rest:
         return Request(words, None, None, avoided, number)
     beside = next((m for m in rest[1:] if m.name != rest[0].name), None)
     return Request(words, rest[0], beside, avoided, number)
+
+
+def _denies(words: Sequence[str], k: int) -> bool:
+    return words[k] in _NOT or (words[k] == "but" and bool(_ANY.intersection(words[:k])))
 
 
 def _avoided(words: Sequence[str], found: Sequence[Mention], cues: Sequence[int]) -> Mention | None:
@@ -78,7 +82,7 @@ def _avoided(words: Sequence[str], found: Sequence[Mention], cues: Sequence[int]
     single = [m for m in found if m.is_label]
     if len(found) > 1 and len(single) == 1:
         return single[0]
-    behind = [m for m in found if m.start > cues[0]]
+    behind = [m for m in found if any(0 < m.start - cue <= CUE_REACH for cue in cues)]
     return behind[0] if behind and (len(found) == 1 or behind[0] is not found[0]) else None
 
 

@@ -28,7 +28,8 @@ class LanguageConfig:
     min_kind: float = 0.5  # by which a place must show a kind to be one
     min_cosine: float = 0.65  # of a sentence and a kind of place; less is no relation
     sure_cosine: float = 0.92  # as sure as the word itself
-    rival_margin: float = 0.02  # a kind of place that the map lacks must fit better by this to refuse the goal
+    rival_margin: float = 0.0  # a kind of place that the map lacks must fit better by this to refuse the goal
+    elsewhere_loss: float = 0.0  # of fit, of places that are only named in the list of those that no such building has
     second_loss: float = 0.08  # of score, of what fits second best
 
     def __post_init__(self) -> None:
@@ -194,7 +195,7 @@ class GoalLanguage:
         fits = self._uses.fit(query)
         shown = np.array([place.kinds for place in self._places])  # (P, C)
         served = self._served(shown.max(axis=0) >= self.config.min_kind, fits)
-        rival = float(np.max(np.where(served < 0, fits, -1.0)))
+        rival = max(float(np.max(np.where(served < 0, fits, -1.0))), self._uses.elsewhere(query) - self.config.elsewhere_loss)
         scores, kinds = self._place_scores(shown, served, fits, self._functions @ query)
         best = float(scores.max())
         if best < self.config.min_cosine or rival > best + self.config.rival_margin:

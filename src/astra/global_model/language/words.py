@@ -30,8 +30,8 @@ def same_word(a: str, b: str, min_similarity: float) -> bool:
     """Whether two words are one, but for a plural or a slip; numbers and short words must agree letter by letter."""
     if a == b or a.rstrip("s") == b.rstrip("s"):
         return True
-    if min(len(a), len(b)) < 4 or has_digit(a) or has_digit(b):
-        return False
+    if min(len(a), len(b)) < 4 or has_digit(a) or has_digit(b) or a.startswith(b) or b.startswith(a):
+        return False  # "close" is no slip of "closet"
     return difflib.SequenceMatcher(None, a, b, autojunk=False).ratio() >= min_similarity
 
 
