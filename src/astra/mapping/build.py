@@ -27,6 +27,7 @@ from astra.mapping.audit.evidence import read_verified_pairs
 from astra.mapping.calibration import CalibrationConfig, check_focal_lengths, load_refined, save_refined
 from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
 from astra.mapping.clues import MetricClues, check_distances
+from astra.mapping.colmap import silence_colmap
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.detections import Detections, detect_landmarks, load_detections, save_detections
 from astra.mapping.features import PlaceEncoder, ViewSet, extract_features, load_views, save_views
@@ -99,6 +100,7 @@ def build_map(
     """
     config = config or MappingConfig()
     _check(tours, out)
+    silence_colmap()
     clock = StageClock(progress or Quiet())
     build = _Build(tours, [usable_rig(tour.rig) for tour in tours], config, extractor, place_encoder, clock, clues or MetricClues())
     with full_disk_named(out, cache_dir() / "mapping", out.parent), ThreadPoolExecutor(1) as beside:

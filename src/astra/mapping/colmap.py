@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from astra.geometry import CameraModel, Pose3, Similarity
+
+
+def silence_colmap() -> None:
+    """Keep COLMAP's own log off the terminal, where progress is shown; whoever wants it sets GLOG_minloglevel."""
+    import pycolmap
+
+    if "GLOG_minloglevel" not in os.environ:
+        pycolmap.logging.minloglevel = int(pycolmap.logging.FATAL)
 
 
 def colmap_camera(model: CameraModel, camera_id: int, calibrated: bool) -> Any:
