@@ -16,7 +16,8 @@ SPACING_M = 0.05
 STAND_OFF_M = 0.6  # from somebody's outline to the robot's middle
 LOOK_AHEAD_M = 0.8  # of the path that must be clear of everybody
 LOOK_AHEAD_S = (0.0, 0.5, 1.0)
-PATIENCE_S, RETREAT_S, RETREAT_MPS = 15.0, 5.0, 0.25  # whom nobody lets pass gives way, back along the path
+PATIENCE_S, RETREAT_S, RETREAT_MPS = 15.0, 5.0, 0.25  # whom nobody lets pass gives way, back along the path, each time twice as far
+MOST_DOUBLINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class TourDriver:
         self._points = _resample(waypoints)
         self._index = 0
         self._waits_since_s, self._retreats_until_s = math.inf, -math.inf
+        self._furthest, self._retreats = 0, 0
 
     @property
     def length_m(self) -> float:
@@ -90,12 +92,15 @@ class TourDriver:
         window = self._points[self._index : self._index + 12]
         self._index += int(np.argmin(np.linalg.norm(window - here, axis=1)))
         last = len(self._points) - 1
+        if self._index > self._furthest + round(STAND_OFF_M / SPACING_M):
+            self._furthest, self._retreats = self._index, 0
         if self._index >= last - 2 and math.dist(self._points[last], here) < 0.12:
             return None
         if self._is_crowded(time_s, ahead=True):
             self._waits_since_s = min(self._waits_since_s, time_s)
             if time_s - self._waits_since_s > PATIENCE_S:
-                self._waits_since_s, self._retreats_until_s = math.inf, time_s + RETREAT_S
+                self._waits_since_s, self._retreats_until_s = math.inf, time_s + RETREAT_S * 2 ** min(self._retreats, MOST_DOUBLINGS)
+                self._retreats += 1
             return 0.0, 0.0
         self._waits_since_s = math.inf
         target = self._points[min(self._index + round(c.lookahead_m / SPACING_M), last)]
