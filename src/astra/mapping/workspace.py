@@ -22,7 +22,7 @@ from astra.mapping.keyframes import Keyframe
 
 T = TypeVar("T")
 MIN_FREE_BYTES = 128 * 2**20  # COLMAP ends the whole process when its database cannot grow
-STAGES_VERSION = 2  # raised when a stage's result changes although its configuration does not
+STAGES_VERSION = 3  # raised when a stage's result changes although its configuration does not
 
 
 class Workspace:
