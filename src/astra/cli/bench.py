@@ -9,12 +9,13 @@ from pathlib import Path
 EXAMPLES = """examples:
   astra bench sim --out bench/sim            worlds, rendering, closed loop, SfM (about half an hour)
   astra bench sim --out bench/sim --quick    a tenth of it
+  astra bench map --out bench/map            a map of 100, 300 and 1,000 frames (a quarter of an hour; up to 100 with --quick)
   astra bench local --out bench/local        a tick of the eyes: wall and CPU time, memory
   astra bench sim --out bench/sim --ros      and the simulator as a ROS node in real time
 
 Writes results.json (a flat list of name, value, unit, n, ci95) and report.md. What an earlier run measured of the generated worlds is kept.
 """
-PARTS = ("sim", "local")
+PARTS = ("sim", "map", "local")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,13 @@ def run(args: argparse.Namespace) -> int:
         from astra.evaluation import bench_local
 
         bench_local.run(bench_local.BenchLocalConfig(ticks=50 if args.quick else 200), args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
+    if args.part == "map":
+        from astra.evaluation import bench_map
+
+        sizes = bench_map.BenchMapConfig(frames=(30, 100)) if args.quick else bench_map.BenchMapConfig()
+        bench_map.run(sizes, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     from astra.evaluation.bench_report import write_report
