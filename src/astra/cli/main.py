@@ -20,6 +20,7 @@ COMMANDS = {
     "find": "what does this instruction or image mean on the map?",
     "route": "a route over the graph",
     "odometry": "wheel and IMU odometry of a recorded drive",
+    "doctor": "is this machine, robot and calibration fit, and what to do where not?",
     "drive": "inspect recorded drives and pack them for training",
     "eval": "measure how good things are, against the truth",
     "bench": "measure what things cost on this machine",

@@ -82,7 +82,7 @@ class Drive:
     def rig(self) -> CameraRig:
         """The cameras with intrinsics from camera_info and extrinsics from /tf_static (identity without it)."""
         models = {c.name: self._model(c) for c in self.topics.cameras}
-        frames = self._camera_frames()
+        frames = self.camera_frames
         cameras = [RigCamera(name, model, self.base_from_sensor(frames.get(name, ""))) for name, model in models.items()]
         return CameraRig(tuple(cameras))
 
@@ -166,10 +166,20 @@ class Drive:
     @functools.cached_property
     def base_from_imu(self) -> Pose3 | None:
         """Where the IMU sits on the base, by /tf_static; None without an IMU, or where nobody said."""
+        frame = self.imu_frame
+        return self.base_from_sensor(frame) if frame in self._static_transforms or frame in BASE_FRAMES else None
+
+    @functools.cached_property
+    def imu_frame(self) -> str:
+        """The frame_id of the first IMU reading; empty without an IMU."""
         for message in self.bag.messages((self.topics.imu,) if self.topics.imu else ()):
-            frame = message.value.header.frame_id.lstrip("/")
-            return self.base_from_sensor(frame) if frame in self._static_transforms or frame in BASE_FRAMES else None
-        return None
+            return str(message.value.header.frame_id.lstrip("/"))
+        return ""
+
+    @property
+    def placed_frames(self) -> Collection[str]:
+        """The frames that /tf_static places."""
+        return self._static_transforms.keys()
 
     def wheel(self) -> Sequence[WheelTwist]:
         """All wheel odometry readings in time order."""
@@ -249,7 +259,9 @@ class Drive:
             return decode.camera_from_message(message.value, f"{self.path} {camera.info}")
         raise BadInputError(f"{self.path}: {camera.info} holds no message")
 
-    def _camera_frames(self) -> dict[str, str]:
+    @functools.cached_property
+    def camera_frames(self) -> dict[str, str]:
+        """The frame_id of each camera's first image, by the camera's name."""
         wanted = {c.image: c.name for c in self.topics.cameras}
         found: dict[str, str] = {}
         for message in self.bag.messages(wanted):

@@ -1,0 +1,1 @@
+"""`astra doctor`: is this machine, this robot and its calibration fit, and what is to be done where it is not?"""
