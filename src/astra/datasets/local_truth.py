@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import FloatArray, IntArray, UInt8Array
+from astra.core.types import BoolArray, FloatArray, IntArray, UInt8Array
 from astra.geometry import Pose2
 from astra.sim.world import WorldTruth
 
 FREE, STATIC, MOVER, OUTSIDE = 0, 1, 2, 255
+STIRRED = 0.1  # of somebody's cells must change for him to count as moving
 PARTS = 2  # each cell is looked up at PARTS × PARTS points, so that nothing as thin as half a cell is lost
 
 
@@ -38,6 +40,16 @@ class Window:
         y, x = np.meshgrid(fine, fine, indexing="ij")
         tiles = np.stack([x, y], axis=-1).reshape(self.cells, parts, self.cells, parts, 2)
         return tiles.swapaxes(1, 2).reshape(self.cells, self.cells, parts * parts, 2)
+
+
+def stirring(now: UInt8Array, then: UInt8Array) -> BoolArray:
+    """(Y, X): cells of somebody now or then who is not where he was; who stands still is furniture to a forecast."""
+    before, after = now == MOVER, then == MOVER
+    count, labels = cv2.connectedComponents((before | after).astype(np.uint8))
+    size, changed = (np.bincount(labels[cells], minlength=count) for cells in (before | after, before != after))
+    moves = changed > STIRRED * np.maximum(size, 1)
+    moves[0] = False
+    return np.asarray(moves[labels], bool)
 
 
 class LocalTruth:

@@ -20,6 +20,7 @@ class Encoder3dConfig:
     channels: int = 16  # of a voxel
     neck: int = 96  # of the bird's-eye convolutions
     near_channels: int = 32
+    uniform_depth: bool = False  # every depth alike: the baseline that lifts without looking for depth
     bins: DepthBins = field(default_factory=DepthBins)
     grid: VoxelGrid = field(default_factory=VoxelGrid)
     near: VoxelGrid = field(default_factory=lambda: VoxelGrid(size_m=4.0, resolution_m=0.1, levels=1, level_m=1.2, z_min_m=0.06))

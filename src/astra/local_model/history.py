@@ -13,7 +13,7 @@ from astra.local_model.grid import VoxelGrid
 
 
 class VolumeHistory:
-    """A ring buffer of volumes (C, Z, Y, X).
+    """A ring buffer of volumes (…, Y, X), whatever their channels.
 
     Args:
         grid: of the volumes.
@@ -36,7 +36,7 @@ class VolumeHistory:
             self._kept.popleft()
 
     def aligned(self) -> tuple[Float32Array, Float32Array]:
-        """The volumes (1, P, C, Z, Y, X) around the current pose, newest first, and (1, P) whether each was there.
+        """The volumes (1, P, …, Y, X) around the current pose, newest first, and (1, P) whether each was there.
 
         A moment of which nothing is kept is filled with the current volume: nothing is known to have moved.
         """
@@ -52,7 +52,7 @@ class VolumeHistory:
 
 
 def moved(volume: Float32Array, past_from_now: Pose2, grid: VoxelGrid) -> Float32Array:
-    """A volume (C, Z, Y, X) of an earlier pose as it lies around the current one, bilinear; 0 where nothing was seen then.
+    """A volume (…, Y, X) of an earlier pose as it lies around the current one, bilinear; 0 where nothing was seen then.
 
     What `encoder4d.warp_volume` does, as a sparse matrix: a millisecond for a volume.
     """

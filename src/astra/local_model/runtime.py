@@ -44,7 +44,7 @@ class EyesConfig:
         require(self.width >= BLOCK and self.width % BLOCK == 0, "width", self.width, f"a multiple of {BLOCK}")
         require(self.height >= BLOCK and self.height % BLOCK == 0, "height", self.height, f"a multiple of {BLOCK}")
         require(self.threads >= 1, "threads", self.threads, "at least 1")
-        require(all(0.0 < m <= 2.0 for m in self.moments_s), "moments_s", self.moments_s, "in (0, 2]")
+        require(all(0.0 <= m <= 2.0 for m in self.moments_s), "moments_s", self.moments_s, "in [0, 2]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +114,8 @@ class Eyes:
         features, depth = self._look_at(images, states)
         wide, near = self._wide_pool(features, depth), self._near_pool(features, depth)
         voxels, wide_map, near_map = self._settle.run(None, {"coarse": wide.cells[None], "fine": near.cells[None]})
-        self._history.push(stamp_ns, odom_from_base, voxels[0])
         cells, columns = self.encoder.near.cells, self.encoder.grid.cells
+        self._history.push(stamp_ns, odom_from_base, np.concatenate([voxels[0].reshape(-1, columns, columns), wide_map]))
         return View(
             stamp_ns, wide_map[0], near_map[0], wide.seen.reshape(-1, columns, columns).sum(0) >= SEEN_RAYS, near.seen.reshape(cells, cells) >= SEEN_RAYS,
             self._foresee(), voxels[0].reshape(-1, columns, columns), np.tensordot(depth, self._middles, ((1,), (0,))), states,
@@ -141,9 +141,10 @@ class Eyes:
     def _foresee(self) -> Float32Array | None:
         if self._forecast is None:
             return None
-        volumes, known = self._history.aligned()
+        looks, known = self._history.aligned()
+        volumes = looks[:, :, :-1].reshape(*looks.shape[:2], -1, *self.encoder.grid.shape)
         moments = np.array([self.config.moments_s], np.float32)
-        future: Float32Array = self._forecast.run(None, {"volumes": volumes, "known": known, "moments": moments})[0][0]
+        future: Float32Array = self._forecast.run(None, {"volumes": volumes, "maps": looks[:, :, -1], "known": known, "moments": moments})[0][0]
         return future
 
 

@@ -49,13 +49,13 @@ class _Settle(nn.Module):
 
 
 class _Foresee(nn.Module):
-    def __init__(self, eyes: EyesModel, forecaster: Forecaster) -> None:
+    def __init__(self, forecaster: Forecaster) -> None:
         super().__init__()
-        self.head, self.forecaster = eyes.head, forecaster
+        self.forecaster = forecaster
 
-    def forward(self, volumes: Tensor, known: Tensor, moments: Tensor) -> Tensor:
-        future = self.forecaster(volumes, known, moments)
-        return self.head.wide_map(future.flatten(0, 1)).sigmoid().unflatten(0, future.shape[:2])
+    def forward(self, volumes: Tensor, maps: Tensor, known: Tensor, moments: Tensor) -> Tensor:
+        out: Tensor = self.forecaster(volumes, maps, known, moments).maps.sigmoid()
+        return out
 
 
 def load_eyes(weights: Path) -> tuple[EyesModel, dict[str, Any]]:
@@ -120,9 +120,10 @@ def export(weights: Path, out: Path, forecaster_weights: Path | None = None, siz
     else:
         p = forecaster.config.past
         volumes = torch.randn(1, p, c.channels, *c.grid.shape, generator=generator)
-        inputs = (volumes, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
-        model = _Foresee(eyes, forecaster.eval())
-        differences["forecast"] = _write(model, inputs, ("volumes", "known", "moments"), ("wide",), out / FORECAST_FILE, {"moments": {1: "moments"}})
+        maps = torch.rand(1, p, *c.grid.shape[1:], generator=generator)
+        inputs = (volumes, maps, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
+        model = _Foresee(forecaster.eval())
+        differences["forecast"] = _write(model, inputs, ("volumes", "maps", "known", "moments"), ("wide",), out / FORECAST_FILE, {"moments": {1: "moments"}})
     for source, name in ((weights, "weights.safetensors"), (forecaster_weights, "forecaster.safetensors")):
         if source is not None and source.resolve() != (out / name).resolve():
             shutil.copyfile(source, out / name)

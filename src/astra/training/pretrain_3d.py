@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from astra.core.config import require
+from astra.core.errors import BadInputError
 from astra.datasets.samples import SampleSet, require_training
 from astra.local_model.depth import DepthBins
 from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig
@@ -35,10 +36,12 @@ class Pretrain3dConfig:
     render_weight: float = 1.0
     colour_weight: float = 0.5
     occupancy_weight: float = 1.0
+    near_weight: float = 1.0  # of the near map over the wide one
     occupied_gain: float = 2.0  # of occupied cells over free ones
     rays: int = 256  # of a sample
     render_steps: int = 64
     labels: float = 1.0
+    labelled_only: bool = False  # draw no other samples
     evaluation_samples: int = 200
     encoder: Encoder3dConfig = field(default_factory=Encoder3dConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -80,11 +83,14 @@ def run(config: Pretrain3dConfig) -> Path:
         state, before = read_weights(Path(config.start))
         recipe["start"] = before
         model.load_state_dict(state, strict=True)
-    labelled = np.random.default_rng(0).random(len(samples)) < config.labels
+    labelled = np.random.default_rng(config.loop.seed).random(len(samples)) < config.labels
+    drawn = np.flatnonzero(labelled) if config.labelled_only else np.arange(len(samples))
+    if not len(drawn):
+        raise BadInputError(f"labels {config.labels} leaves none of the {len(samples)} samples of {config.samples}")
 
     def losses(step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([config.loop.seed, step])
-        indices = rng.integers(0, len(samples), config.loop.batch)
+        indices = rng.choice(drawn, config.loop.batch)
         batch = data.batch(indices)
         return stage_losses(model, batch, torch.from_numpy(labelled[indices].astype(np.float32)), config, rng)
 
@@ -111,7 +117,7 @@ def stage_losses(model: EyesModel, batch: SurroundBatch, labelled: Tensor, confi
         "render": config.render_weight * error,
         "colour": config.colour_weight * shade,
         "wide": config.occupancy_weight * wide,
-        "near": config.occupancy_weight * near,
+        "near": config.occupancy_weight * config.near_weight * near,
     }
 
 

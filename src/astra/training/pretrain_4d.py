@@ -13,7 +13,7 @@ from torch import Tensor
 from astra.core.config import require
 from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, nanoseconds
-from astra.datasets.local_truth import MOVER, OUTSIDE, STATIC
+from astra.datasets.local_truth import MOVER, OUTSIDE, STATIC, stirring
 from astra.datasets.samples import SampleSet, require_training
 from astra.geometry import Pose2
 from astra.local_model.config import ForecasterConfig
@@ -35,21 +35,24 @@ class Pretrain4dConfig:
     validation: str = ""
     out: str = ""
     eyes: str = ""
-    voxel_weight: float = 1.0
-    render_weight: float = 0.5
+    voxel_weight: float = 0.25
+    render_weight: float = 0.25
     occupancy_weight: float = 1.0
+    jaccard_weight: float = 1.0  # of one minus the soft IoU of the maps
     occupied_gain: float = 2.0  # of occupied cells over free ones
-    moving_gain: float = 8.0  # of cells where somebody is, or was
+    moving_gain: float = 4.0  # of cells that somebody enters or leaves
     steps_ahead: int = 4  # of the packed occupancy
     rays: int = 96
     render_steps: int = 48
-    crowded: float = 0.7  # share of the samples drawn that have somebody in view
+    moments: int = 3  # of each sample drawn
+    crowded: float = 0.7  # share of the samples drawn in which somebody in view moves
     evaluation_samples: int = 200
     forecaster: ForecasterConfig = field(default_factory=ForecasterConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def __post_init__(self) -> None:
         require(1 <= self.steps_ahead <= 6, "steps_ahead", self.steps_ahead, "between 1 and 6")
+        require(self.moments >= 1, "moments", self.moments, "at least 1")
         require(self.moving_gain >= 1.0, "moving_gain", self.moving_gain, "at least 1")
         require(0.0 <= self.crowded <= 1.0, "crowded", self.crowded, "in [0, 1]")
 
@@ -67,6 +70,7 @@ class Sequences:
 
     def __init__(self, samples: SampleSet, eyes: EyesModel, cache: Path, past: int, ahead: int) -> None:
         self.samples, self._eyes, self._past, self._ahead = samples, eyes, past, ahead
+        self._levels = eyes.encoder.config.grid.levels
         self.frames = SurroundSamples(samples, eyes.encoder.config, None)
         self._cache = cache / fingerprint(eyes)
         self.step_ns = nanoseconds(samples.occupancy_step_s)
@@ -76,32 +80,36 @@ class Sequences:
         if not len(self.valid):
             raise BadInputError(f"{samples.path} has no moment with {ahead} steps of {samples.occupancy_step_s} s after it")
         self.crowded: AnyArray = np.array([i for i in self.valid if self._is_crowded(int(i))])
-        self._volumes: dict[int, AnyArray] = {}
+        self._looks: dict[int, AnyArray] = {}
 
-    def volume(self, index: int) -> Tensor:
-        """(C, Z, Y, X) of a sample."""
+    def look(self, index: int) -> Tensor:
+        """(C·Z + 1, Y, X) of a sample: its volume, and its map, 0..1."""
         number, tick = self.samples.locate(index)
-        if number not in self._volumes:
-            self._volumes[number] = self._encoded(number, index - tick)
-        return torch.from_numpy(self._volumes[number][tick].astype(np.float32))
+        if number not in self._looks:
+            self._looks[number] = self._encoded(number, index - tick)
+        return torch.from_numpy(self._looks[number][tick].astype(np.float32))
 
-    def past(self, index: int) -> tuple[Tensor, Tensor]:
-        """Aligned volumes (P, C, Z, Y, X), newest first, and (P,) whether each was there."""
-        here = self.volume(index)
-        volumes, known = [here], [1.0]
+    def past(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Aligned volumes (P, C, Z, Y, X) and maps (P, Y, X), newest first, and (P,) whether each was there."""
+        here = self.look(index)
+        looks, known = [here], [1.0]
         for step in range(1, self._past):
             then = self._at(index, -step)
-            volumes.append(here if then is None else self.aligned(then, index)[0])
+            looks.append(here if then is None else self._aligned(then, index)[:-1])
             known.append(float(then is not None))
-        return torch.stack(volumes), torch.tensor(known)
+        both = torch.stack(looks)
+        return both[:, :-1].unflatten(1, (-1, self._levels)), both[:, -1], torch.tensor(known)
 
     def aligned(self, other: int, index: int) -> tuple[Tensor, Tensor]:
         """Another sample's volume in this one's frame, and (Y, X) where it reaches."""
+        out = self._aligned(other, index)
+        return out[:-2].unflatten(0, (-1, self._levels)), (out[-1] > 0.99).float()
+
+    def _aligned(self, other: int, index: int) -> Tensor:
         motion = torch.tensor([relative(self.samples[other].pose, self.samples[index].pose)], dtype=torch.float32)
-        volume = self.volume(other)
-        marked = torch.cat([volume, torch.ones_like(volume[:1])])[None]
-        out = warp_volume(marked, motion, self._eyes.encoder.config.grid)[0]
-        return out[:-1], (out[-1, 0] > 0.99).float()
+        look = self.look(other)
+        marked = torch.cat([look, torch.ones_like(look[:1])])[None, :, None]
+        return warp_volume(marked, motion, self._eyes.encoder.config.grid)[0, :, 0]
 
     def ahead(self, index: int, step: int) -> int:
         """The sample `step` steps later."""
@@ -119,7 +127,8 @@ class Sequences:
     def _is_crowded(self, index: int) -> bool:
         sample = self.samples[index]
         assert sample.occupancy is not None and sample.visible is not None
-        return bool(((sample.occupancy[: self._ahead + 1] == MOVER) & (sample.visible > 0)).any())
+        now, visible = np.asarray(sample.occupancy[0]), np.asarray(sample.visible) > 0
+        return any(bool((stirring(now, np.asarray(sample.occupancy[s])) & visible).any()) for s in range(1, self._ahead + 1))
 
     def _encoded(self, number: int, first: int) -> AnyArray:
         name = self.samples[first].shard.folder.name
@@ -131,11 +140,13 @@ class Sequences:
             with torch.no_grad():
                 for k in range(0, count, 4):
                     batch = self.frames.batch(np.arange(first + k, first + min(k + 4, count)))
-                    rows.append(self._eyes.encoder(batch.images, batch.rays, batch.voxel, batch.near_voxel, batch.works).voxels.half().numpy())
+                    voxels = self._eyes.encoder(batch.images, batch.rays, batch.voxel, batch.near_voxel, batch.works).voxels
+                    maps = self._eyes.head.wide_map(voxels).sigmoid()
+                    rows.append(torch.cat([voxels.flatten(1, 2), maps[:, None]], 1).half().numpy())
             draft = path.with_suffix(".draft.npy")
             np.save(draft, np.concatenate(rows))
             draft.replace(path)
-            logger.info("encoded %s: %d volumes", name, count)
+            logger.info("encoded %s: %d looks", name, count)
         return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -152,7 +163,7 @@ def run(config: Pretrain4dConfig) -> Path:
     samples = SampleSet(Path(config.samples))
     for split in samples.splits:
         require_training(split, config.samples)
-    cache, past = Path(config.out) / "volumes", config.forecaster.past
+    cache, past = Path(config.out) / "looks", config.forecaster.past
     data = Sequences(samples, eyes, cache, past, config.steps_ahead)
     model = Forecaster(eyes.encoder.config.grid.levels, config.forecaster)
 
@@ -177,24 +188,32 @@ def run(config: Pretrain4dConfig) -> Path:
 def stage_losses(
     model: Forecaster, eyes: EyesModel, data: Sequences, indices: list[int], rng: np.random.Generator, config: Pretrain4dConfig
 ) -> dict[str, Tensor]:
-    """Equation 9 for one random step ahead of each sample, and the occupancy that will be.
+    """Equation 9 for one random step ahead of each sample, and the occupancy that will be at several, now among them.
 
     Volumes are compared where the later one reaches; rendered depth with what the cameras measure then; maps with the truth where a camera looks now.
     """
-    steps = [int(rng.integers(1, config.steps_ahead + 1)) for _ in indices]
-    volumes, known = (torch.stack(parts) for parts in zip(*(data.past(i) for i in indices)))
-    step_s = data.samples.occupancy_step_s
-    future = model(volumes, known, torch.tensor([[s * step_s] for s in steps], dtype=torch.float32))[:, 0]
-    later = [data.ahead(i, s) for i, s in zip(indices, steps)]
+    steps = np.column_stack([rng.integers(0, config.steps_ahead + 1, len(indices)) for _ in range(config.moments)])
+    steps[:, 0] = rng.integers(1, config.steps_ahead + 1, len(indices))
+    volumes, maps, known = (torch.stack(parts) for parts in zip(*(data.past(i) for i in indices)))
+    foreseen = model(volumes, maps, known, torch.from_numpy(steps * data.samples.occupancy_step_s).float())
+    future = foreseen.volumes[:, 0]
+    later = [data.ahead(i, int(s)) for i, s in zip(indices, steps[:, 0])]
     targets, reach = (torch.stack(parts) for parts in zip(*(data.aligned(j, i) for i, j in zip(indices, later))))
     voxel = ((future - targets).abs().mean((1, 2)) * reach).sum() / reach.sum().clamp(min=1.0)
     sdf, colour = eyes.head.fields(future)
     frames = carried(data.frames.batch(np.array(later)), [relative(data.samples[i].pose, data.samples[j].pose) for i, j in zip(indices, later)])
     depth, _ = render_losses(sdf, colour, eyes.head.fields.beta, frames, eyes.encoder.config, rng, config.rays, config.render_steps)
-    occupied, weight = (torch.stack(parts) for parts in zip(*(_truth(data, i, s, eyes, config) for i, s in zip(indices, steps))))
-    bits = torch.nn.functional.binary_cross_entropy_with_logits(eyes.head.wide_map(future), occupied, reduction="none")
-    maps = (bits * weight).sum() / weight.sum().clamp(min=1.0)
-    return {"voxel": config.voxel_weight * voxel, "render": config.render_weight * depth, "occupancy": config.occupancy_weight * maps}
+    truth = [[_maps(data, i, int(s), eyes) for s in row] for i, row in zip(indices, steps)]
+    occupied, looked, moving = (torch.stack([torch.stack([one[k] for one in row]) for row in truth]) for k in range(3))
+    weight = looked * (1.0 + (config.moving_gain - 1.0) * moving)
+    bits = torch.nn.functional.binary_cross_entropy_with_logits(foreseen.maps, occupied, reduction="none") * (1.0 + (config.occupied_gain - 1.0) * occupied)
+    said = foreseen.maps.sigmoid()
+    both, either = (said * occupied * weight).sum(), ((said + occupied - said * occupied) * weight).sum()
+    return {
+        "voxel": config.voxel_weight * voxel, "render": config.render_weight * depth,
+        "occupancy": config.occupancy_weight * (bits * weight).sum() / weight.sum().clamp(min=1.0),
+        "jaccard": config.jaccard_weight * (1.0 - both / either.clamp(min=1.0)),
+    }  # fmt: skip
 
 
 def carried(batch: SurroundBatch, motions: list[tuple[float, float, float]]) -> SurroundBatch:
@@ -213,37 +232,31 @@ def relative(of: AnyArray, other: AnyArray) -> tuple[float, float, float]:
 
 
 def _maps(data: Sequences, index: int, step: int, eyes: EyesModel) -> tuple[Tensor, Tensor, Tensor]:
-    """(Y, X) each, at the wide map's resolution: occupied at a step, looked at now, somebody there now or then."""
+    """(Y, X) each, at the wide map's resolution: occupied at a step, looked at now, entered or left by somebody who moves."""
     sample, grid = data.samples[index], eyes.encoder.config.grid
     assert sample.occupancy is not None and sample.visible is not None
     now, then = np.asarray(sample.occupancy[0]), np.asarray(sample.occupancy[step])
     counted = (np.asarray(sample.visible) > 0) & (then != OUTSIDE)
-    layers = np.stack([((then == STATIC) | (then == MOVER)) & counted, counted, ((now == MOVER) | (then == MOVER)) & counted]).astype(np.float32)
+    layers = np.stack([((then == STATIC) | (then == MOVER)) & counted, counted, stirring(now, then) & counted]).astype(np.float32)
     occupied, looked, moving = cells_between(torch.from_numpy(layers), WINDOW_M, WINDOW_RESOLUTION_M, grid.size_m, grid.resolution_m)
     return occupied, looked, moving
 
 
-def _truth(data: Sequences, index: int, step: int, eyes: EyesModel, config: Pretrain4dConfig) -> tuple[Tensor, Tensor]:
-    occupied, looked, moving = _maps(data, index, step, eyes)
-    return occupied, looked * (1.0 + (config.occupied_gain - 1.0) * occupied + (config.moving_gain - 1.0) * moving)
-
-
 def scores(model: Forecaster, eyes: EyesModel, data: Sequences, indices: AnyArray, config: Pretrain4dConfig) -> dict[str, float]:
-    """IoU of occupied cells within 4 m, of all and of moving ones, at each step: forecast, and `copy`, for which nothing moves."""
+    """IoU of occupied cells within 4 m, of all and of moving ones, now and at each step: forecast, and `copy`, for which nothing moves."""
     grid, step_s = eyes.encoder.config.grid, data.samples.occupancy_step_s
     close = within(grid.cells, grid.resolution_m, 4.0)
-    steps = range(1, config.steps_ahead + 1)
+    steps = range(config.steps_ahead + 1)
     moments = torch.tensor([[s * step_s for s in steps]], dtype=torch.float32)
     counts: dict[str, list[float]] = {}
     with torch.no_grad():
         for index in (int(i) for i in indices):
-            volumes, known = data.past(index)
-            future = eyes.head.wide_map(model(volumes[None], known[None], moments)[0])
-            copy = eyes.head.wide_map(volumes[:1])[0]
+            volumes, maps, known = data.past(index)
+            future = model(volumes[None], maps[None], known[None], moments).maps[0].sigmoid()
             for s in steps:
                 occupied, looked, moving = _maps(data, index, s, eyes)
-                for name, logits in (("", future[s - 1]), ("copy_", copy)):
-                    said = (logits > 0).float()
+                for name, chance in (("", future[s]), ("copy_", maps[0])):
+                    said = (chance > 0.5).float()
                     for kind, mask in (("iou", looked * close), ("moving_iou", moving * close)):
                         both, either = (said * occupied * mask).sum(), (torch.maximum(said, occupied) * mask).sum()
                         tally = counts.setdefault(f"{name}{kind}_{s * step_s:g}s", [0.0, 0.0])

@@ -51,9 +51,11 @@ def test_the_buffer_moves_volumes_as_training_does() -> None:
 def test_before_training_nothing_moves() -> None:
     model = Forecaster(6, SMALL).eval()
     volumes = torch.rand(2, 4, 4, 6, 16, 16)
-    out = model(volumes, torch.ones(2, 4), torch.tensor([[0.5, 1.0, 2.0]] * 2))
-    assert out.shape == (2, 3, 4, 6, 16, 16)
-    torch.testing.assert_close(out, volumes[:, :1].expand_as(out))
+    maps = torch.rand(2, 4, 16, 16) * 0.9 + 0.05
+    out = model(volumes, maps, torch.ones(2, 4), torch.tensor([[0.5, 1.0, 2.0]] * 2))
+    assert out.volumes.shape == (2, 3, 4, 6, 16, 16) and out.maps.shape == (2, 3, 16, 16)
+    torch.testing.assert_close(out.volumes, volumes[:, :1].expand_as(out.volumes))
+    torch.testing.assert_close(out.maps.sigmoid(), maps[:, :1].expand_as(out.maps))
 
 
 def test_a_forecast_learns_to_move_what_moved() -> None:
@@ -63,10 +65,11 @@ def test_a_forecast_learns_to_move_what_moved() -> None:
     blob = block_at(0.0, 0.0)[:, :1, :2, 12:36, 12:36].expand(1, 4, 2, 24, 24)
     volumes = torch.stack([torch.roll(blob, -2 * step, dims=4) for step in range(4)], 1)
     target = torch.stack([torch.roll(blob, 2 * step, dims=4) for step in (1, 2)], 1)
-    moments = torch.tensor([[0.5, 1.0]])
+    moments, maps, goal = torch.tensor([[0.5, 1.0]]), volumes.amax((2, 3)), target.amax((2, 3))
     first = last = 0.0
     for step in range(120):
-        loss = (model(volumes, torch.ones(1, 4), moments) - target).square().mean()
+        out = model(volumes, maps, torch.ones(1, 4), moments)
+        loss = (out.volumes - target).square().mean() + (out.maps.sigmoid() - goal).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

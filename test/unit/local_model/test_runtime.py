@@ -60,7 +60,7 @@ def folder(model: EyesModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(model.state_dict(), root / "run.safetensors", {"recipe": json.dumps(recipe), "step": "1"})
     config = ForecasterConfig(channels=4, width=8, deep=16, blocks=1, heads=2)
     forecaster = Forecaster(SMALL.grid.levels, config)
-    torch.nn.init.normal_(forecaster.leave.weight, std=0.05)
+    torch.nn.init.normal_(forecaster.map.leave[-1].weight, std=0.05)
     recipe = {"stage": "pretrain_4d", "config": {"forecaster": asdict(config)}, "eyes": fingerprint(model)}
     save_file(forecaster.state_dict(), root / "forecaster.safetensors", {"recipe": json.dumps(recipe), "step": "1"})
     differences = export(root / "run.safetensors", root / "eyes", root / "forecaster.safetensors", (64, 48))

@@ -55,11 +55,11 @@ def sequences(tmp_path: Path) -> tuple[EyesModel, Sequences]:
 def test_sequences_keep_to_their_ride(tmp_path: Path) -> None:
     eyes, data = sequences(tmp_path)
     assert data.valid.tolist() == [1, 2, 3, 7, 8, 9]  # with a past, and with two steps to come
-    assert data.past(1)[1].tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert data.past(9)[1].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert data.past(1)[2].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert data.past(9)[2].tolist() == [1.0, 1.0, 1.0, 1.0]
     assert data.ahead(7, 2) == 9 and len(data.crowded) == 6
     again = Sequences(Ride(), eyes, tmp_path, past=4, ahead=2)
-    torch.testing.assert_close(again.volume(3), data.volume(3))
+    torch.testing.assert_close(again.look(3), data.look(3))
 
 
 def test_rays_of_a_later_frame_start_where_the_robot_will_be() -> None:
@@ -75,16 +75,19 @@ def test_a_ride_is_learned(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     eyes, data = sequences(tmp_path)
     model = Forecaster(SMALL.grid.levels, CONFIG.forecaster)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
-    rng, history = np.random.default_rng(0), []
-    config = replace(CONFIG, voxel_weight=0.01, render_weight=0.01, moving_gain=300.0)  # eyes that have learned nothing give no volumes worth reaching
-    for _ in range(30):
-        losses = stage_losses(model, eyes, data, [1, 8], rng, config)
+    optimiser = torch.optim.Adam(model.parameters(), 2e-3)
+    config = replace(CONFIG, voxel_weight=0.01, render_weight=0.01, moving_gain=30.0)  # eyes that have learned nothing give no volumes worth reaching
+
+    def loss(seed: int) -> torch.Tensor:
+        parts = stage_losses(model, eyes, data, [1, 8], np.random.default_rng(seed), config)
+        return parts["occupancy"] + parts["jaccard"] + parts["voxel"] + parts["render"]
+
+    before = loss(99).item()
+    for step in range(15):
         optimiser.zero_grad()
-        sum(losses.values()).backward()
+        loss(step).backward()
         optimiser.step()
-        history.append(losses["occupancy"].item())
-    assert np.mean(history[-5:]) < 0.92 * np.mean(history[:3])
+    assert loss(99).item() < 0.95 * before
     result = scores(model, eyes, data, np.array([1, 8]), CONFIG)
-    assert result.keys() == {f"{who}{what}_{s}s" for who in ("", "copy_") for what in ("iou", "moving_iou") for s in ("0.5", "1")}
+    assert result.keys() == {f"{who}{what}_{s}s" for who in ("", "copy_") for what in ("iou", "moving_iou") for s in ("0", "0.5", "1")}
     assert all(0.0 <= value <= 1.0 for value in result.values())

@@ -66,6 +66,8 @@ class Encoder3d(nn.Module):
         normal = (images.flatten(0, 1) - self.mean) / self.std
         out = self.head(self.vit(normal, rays.flatten(0, 1))).unflatten(0, (b, v))
         count = self.config.bins.count
+        if self.config.uniform_depth:
+            return out[:, :, count + 1 :], torch.zeros_like(out[:, :, :count])
         floor = torch.relu(1.0 - (rays[:, :, -1:] * count - self.middles).abs())
         return out[:, :, count + 1 :], out[:, :, :count] + (FLOOR_TRUST + out[:, :, count : count + 1]) * floor
 

@@ -1,8 +1,9 @@
-"""The 4-D encoder: aligned past volumes → 3-D-conv ResNet → blocks conditioned on the future moment → feature pyramid → future volumes."""
+"""The 4-D encoder: aligned past volumes → 3-D-conv ResNet → blocks conditioned on the future moment → feature pyramid → future volumes and maps."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,22 @@ from torch import Tensor, nn
 from astra.local_model.config import ForecasterConfig
 
 HORIZON_S = 2.0
+SURE = 0.01  # no map is surer than this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foreseen:
+    """At F moments, in the current base_link frame: `volumes` (B, F, C, Z, Y, X), and `maps` (B, F, Y, X), logits of what is occupied."""
+
+    volumes: Tensor
+    maps: Tensor
 
 
 class Forecaster(nn.Module):
-    """Volumes at any moments within two seconds, as changes of the current one: before training it says that nothing moves.
+    """Volumes and maps at any moments within two seconds, as changes of the current ones: before training it says that nothing moves.
 
     Three-dimensional convolutions are factorised into the plane (every level alike) and the column (all levels of a cell at once): the same
-    reach at a tenth of the time. Inside, tensors are (N, Z, C, Y, X).
+    reach at a tenth of the time. Inside, tensors are (N, Z, C, Y, X). Who walks is plainest in the maps of the past, which enter once more.
     """
 
     def __init__(self, levels: int = 6, config: ForecasterConfig | None = None) -> None:
@@ -33,19 +43,18 @@ class Forecaster(nn.Module):
         self.merge = nn.Conv2d(half * c.deep, levels * c.width, 1)
         self.smooth = ResBlock(c.width, levels)
         self.leave = nn.Conv2d(c.width, 4 * c.channels, 3, padding=1)  # four cells of the full resolution each
+        self.map = MapChange(levels * c.width, c.past, c.deep)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, volumes: Tensor, known: Tensor, moments_s: Tensor) -> Tensor:
+    def forward(self, volumes: Tensor, maps: Tensor, known: Tensor, moments_s: Tensor) -> Foreseen:
         """Forecast.
 
         Args:
             volumes: (B, P, C, Z, Y, X), ego-motion-aligned, newest first.
+            maps: (B, P, Y, X), what was said to be occupied, 0..1, aligned likewise.
             known: (B, P), 1 where a volume was really there.
             moments_s: (B, F), 0..2 s from now.
-
-        Returns:
-            (B, F, C, Z, Y, X) in the current base_link frame.
         """
         b, p, _, z, y, x = volumes.shape
         f = moments_s.shape[1]
@@ -61,8 +70,42 @@ class Forecaster(nn.Module):
         lateral = fine.repeat_interleave(f, 0) * (1.0 + scale) + shift
         above = nn.functional.interpolate(self.merge(deep.flatten(1, 2)), size=fine.shape[3:], mode="nearest")
         merged = self.smooth(lateral + above.unflatten(1, (z, -1)))
-        change = nn.functional.pixel_shuffle(self.leave(merged.flatten(0, 1)), 2)[..., :y, :x]
-        return volumes[:, :1] + change.unflatten(0, (b, f, z)).transpose(2, 3)
+        change = nn.functional.pixel_shuffle(self.leave(merged.flatten(0, 1)), 2)[..., :y, :x].unflatten(0, (b, f, z)).transpose(2, 3)
+        foreseen = self.map(merged.flatten(1, 2), maps, known, moment)
+        return Foreseen(volumes[:, :1] + change, foreseen.unflatten(0, (b, f)))
+
+
+class MapChange(nn.Module):
+    """Logits of the map ahead: those of the current map and a change, from the merged features and from how the maps of the past differ."""
+
+    def __init__(self, folded: int, past: int, deep: int, hidden: int = 48, fine: int = 12) -> None:
+        super().__init__()
+        self.motion = nn.Sequential(
+            nn.Conv2d(2 * past, 24, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(24, hidden, 3, stride=2, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, padding=2, dilation=2),
+        )  # fmt: skip
+        self.modulate = nn.Linear(deep, 2 * hidden)
+        self.mix = nn.Sequential(
+            nn.Conv2d(folded + hidden, hidden, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(hidden, 4 * fine, 1),
+        )  # fmt: skip
+        self.leave = nn.Sequential(nn.Conv2d(fine + past, 2 * fine, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(2 * fine, 1, 3, padding=1))
+        last = self.leave[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, merged: Tensor, maps: Tensor, known: Tensor, moment: Tensor) -> Tensor:
+        """(B·F, Z·C, y, x) at half resolution, (B, P, Y, X), (B, P) and (B·F, deep) → (B·F, Y, X)."""
+        b, _, y, x = maps.shape
+        f = len(moment) // b
+        motion = self.motion(torch.cat([maps, known[:, :, None, None].expand_as(maps)], 1)).repeat_interleave(f, 0)
+        scale, shift = self.modulate(moment)[:, :, None, None].chunk(2, 1)
+        mixed = self.mix(torch.cat([merged, torch.relu(motion * (1.0 + scale) + shift)], 1))
+        wide = torch.cat([nn.functional.pixel_shuffle(mixed, 2)[..., :y, :x], maps.repeat_interleave(f, 0)], 1)
+        now = torch.logit(maps[:, :1], eps=SURE).repeat_interleave(f, 0)
+        out: Tensor = (now + self.leave(wide))[:, 0]
+        return out
 
 
 class PlaneConv(nn.Module):
