@@ -31,7 +31,8 @@ EXAMPLES = """examples:
 """
 BUILD_EXAMPLES = """examples:
   astra map build drives/tour0 --out maps/office
-  astra map build drives/monday drives/tuesday --out maps/office
+  astra map build drives/monday drives/tuesday --out maps/office --workers 8
+  astra map build drives/monday drives/tuesday --out maps/office --ray auto
   astra map build photos/ --camera camera.yaml --out maps/kitchen
   astra map build photos/ --distance IMG_0003.jpg IMG_0040.jpg 4.27 --out maps/flat
   astra map build walk.mp4 --camera-height 1.5 --out maps/hall
@@ -91,6 +92,8 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--landmarks", choices=LANDMARK_BACKENDS, default="text", help="what finds landmarks (default: text)")
     parser.add_argument("--backend-config", type=Path, metavar="FILE", help="YAML of the landmarks' backend (docs/PROMPTS.md)")
     parser.add_argument("--config", metavar="FILE", type=Path, help="YAML with overrides of MappingConfig")
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes that read tours, describe and compare images, read signs (default: 1)")
+    parser.add_argument("--ray", metavar="ADDRESS", help="the same on a Ray cluster: auto (this machine's), local (started here), HOST:PORT or ray://HOST:PORT")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON, show no progress")
 
 
@@ -98,13 +101,16 @@ def run_build(args: argparse.Namespace) -> int:
     """Build the map and print what it is worth."""
     from astra.cli.landmark_backends import make_extractor
     from astra.mapping.build import build_map
+    from astra.mapping.parallel import open_workers
     from astra.mapping.progress import Quiet, TqdmProgress
     from astra.perception.place import PlaceEncoder
 
     tours = open_tours(args)
     config = mapping_config(args, tours)
     progress = Quiet() if args.json or not sys.stderr.isatty() else TqdmProgress()
-    build_map(tours, args.out, config, make_extractor(args.landmarks, args.backend_config), PlaceEncoder(), progress, metric_clues(args))
+    extractor = make_extractor(args.landmarks, args.backend_config)
+    with open_workers(args.workers, args.ray) as workers:
+        build_map(tours, args.out, config, extractor, PlaceEncoder(), progress, metric_clues(args), workers)
     return print_summary(args.out, args.json, with_files=False)
 
 

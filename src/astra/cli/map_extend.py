@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from astra.cli.map import mapping_config, metric_clues, open_tours
     from astra.cli.map_merge import report
     from astra.mapping.extend import extend_map
+    from astra.mapping.parallel import open_workers
     from astra.mapping.progress import Quiet, TqdmProgress
     from astra.perception.place import PlaceEncoder
     from astra.topomap.io import read_manifest
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     tours = open_tours(args)
     progress = Quiet() if args.json or not sys.stderr.isatty() else TqdmProgress()
     extractor = make_extractor(args.landmarks, args.backend_config)
-    merged = extend_map(args.map, tours, mapping_config(args, tours), None, extractor, PlaceEncoder(), progress, metric_clues(args))
+    with open_workers(args.workers, args.ray) as workers:
+        merged = extend_map(args.map, tours, mapping_config(args, tours), None, extractor, PlaceEncoder(), progress, metric_clues(args), workers)
     report(args.map, merged, args.json)
     return 0

@@ -33,17 +33,19 @@ from astra.mapping.detections import Detections, detect_landmarks, load_detectio
 from astra.mapping.features import PlaceEncoder, ViewSet, extract_features, load_views, save_views
 from astra.mapping.graph import GraphConfig, build_edges, build_nodes, position_sigmas
 from astra.mapping.inertial import imu_tracks
-from astra.mapping.keyframes import Keyframe, KeyframeConfig, KeyView, select_keyframes
+from astra.mapping.keyframes import Keyframe, KeyframeConfig, KeyView
 from astra.mapping.landmarks import LandmarkConfig, LandmarkExtractor
 from astra.mapping.metric import MetricFragment, at_tour_start, place_by_odometry, to_metric
 from astra.mapping.occupancy import Occupancy, OccupancyConfig, build_occupancy, refined_trajectory, stretches, write_nav2_map
 from astra.mapping.pairs import PairConfig, PairMatches, choose_pairs, load_matches, match_pairs, save_matches
+from astra.mapping.parallel import Workers
 from astra.mapping.progress import Progress, Quiet, StageClock
 from astra.mapping.scale import UNKNOWN_SOURCE, UNKNOWN_UNIT, ScaleConfig
 from astra.mapping.sfm import SfmConfig, SfmInput, forget_pairs, load_fragments, reconstruct, verify, write_database, write_metric_model
 from astra.mapping.sparse_occupancy import SparseConfig, grid_without_scans
 from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
+from astra.mapping.tours import read_tours
 from astra.mapping.workspace import Workspace, full_disk_named
 from astra.perception.local import LocalFeatureConfig
 from astra.topomap import Landmark, MapInfo, Node, TopoMap
@@ -86,6 +88,7 @@ def build_map(
     place_encoder: PlaceEncoder | None = None,
     progress: Progress | None = None,
     clues: MetricClues | None = None,
+    workers: Workers | None = None,
 ) -> MapInfo:
     """Build the map of one or several tours of the same building and write it to `out`.
 
@@ -93,6 +96,7 @@ def build_map(
         extractor: finds landmarks in images; None makes a map without landmarks.
         place_encoder: describes images for retrieval; None makes a map without place descriptors and finds no loops by sight.
         clues: lengths that the user knows.
+        workers: other processes that read tours, describe, compare and read images; the map is the same without.
 
     Raises:
         MappingError: no map can be built from these images; `out` stays as it was.
@@ -102,7 +106,7 @@ def build_map(
     _check(tours, out)
     silence_colmap()
     clock = StageClock(progress or Quiet())
-    build = _Build(tours, [usable_rig(tour.rig) for tour in tours], config, extractor, place_encoder, clock, clues or MetricClues())
+    build = _Build(tours, [usable_rig(tour.rig) for tour in tours], config, extractor, place_encoder, clock, clues or MetricClues(), workers)
     with full_disk_named(out, cache_dir() / "mapping", out.parent), ThreadPoolExecutor(1) as beside:
         build.select_keyframes()
         check_distances(build.clues, build.keyframes)
@@ -135,6 +139,7 @@ class _Build:
     encoder: PlaceEncoder | None
     clock: StageClock
     clues: MetricClues
+    workers: Workers | None
     keyframes: list[Keyframe] = field(default_factory=list)
     fragments: list[MetricFragment] = field(default_factory=list)
     audited: Audited | None = None
@@ -156,11 +161,7 @@ class _Build:
         scratch = Workspace.scratch(root)
         try:
             with self.clock.stage("keyframes") as tick:
-                for index, tour in enumerate(self.tours):
-                    first_view = len(self.key_views)
-                    self.keyframes += select_keyframes(
-                        tour, index, len(self.keyframes), first_view, scratch, self.config.keyframes, lambda: tick(1), self.notes.append
-                    )
+                self.keyframes = read_tours(self.tours, scratch, self.config.keyframes, tick, self.notes.append, self.workers)
             self.work = Workspace(root, scratch, self.keyframes, self.rigs)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -173,7 +174,7 @@ class _Build:
         path = self.work.path("detections", ".json", extractor.name, most)
         return self.work.file(
             path,
-            lambda: detect_landmarks(keyframes, self.work.images, extractor, most, self._count_reading),
+            lambda: detect_landmarks(keyframes, self.work.images, extractor, most, self._count_reading, self.workers),
             save_detections,
             load_detections,
         )
@@ -188,7 +189,7 @@ class _Build:
         with self.clock.stage("features", len(views)) as tick:
             self.views = self.work.file(
                 path,
-                lambda: extract_features(views, self.work.images, config.local, self.encoder, config.threads, tick),
+                lambda: extract_features(views, self.work.images, config.local, self.encoder, config.threads, tick, self.workers),
                 save_views,
                 load_views,
             )
@@ -204,7 +205,7 @@ class _Build:
         path = self.work.path("matches", ".npz", config.local, config.pairs, type(self.encoder).__name__)
         with self.clock.stage("matching", len(pairs)) as tick:
             self.matches = self.work.file(
-                path, lambda: match_pairs(pairs, self.views, config.local, config.threads, tick), save_matches, load_matches
+                path, lambda: match_pairs(pairs, self.views, config.local, config.threads, tick, workers=self.workers), save_matches, load_matches
             )
         if not self.matches:
             first, last = self.key_views[0].image, self.key_views[-1].image

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from astra.core.plain_text import plain_text
-from astra.mapping.keyframes import Keyframe, KeyView, read_rgb
-from astra.mapping.landmarks import LandmarkDetection, LandmarkExtractor, is_dynamic
+from astra.core.types import UInt8Array
+from astra.mapping.keyframes import Keyframe, KeyView, decode_rgb, read_image, read_rgb
+from astra.mapping.landmarks import LandmarkDetection, LandmarkExtractor, PortableExtractor, is_dynamic
+from astra.mapping.parallel import Shared, Workers
 from astra.topomap.io import MAX_CHARACTERS
 
 STRIDE = 2  # keyframes between two that are looked at first
@@ -21,7 +24,12 @@ Detections = Mapping[int, tuple[LandmarkDetection, ...]]
 
 
 def detect_landmarks(
-    keyframes: Sequence[Keyframe], folder: Path, extractor: LandmarkExtractor, max_images: int, tick: Callable[[int], None] = lambda done: None
+    keyframes: Sequence[Keyframe],
+    folder: Path,
+    extractor: LandmarkExtractor,
+    max_images: int,
+    tick: Callable[[int], None] = lambda done: None,
+    workers: Workers | None = None,
 ) -> Detections:
     """View id → what the extractor finds in its image, for the images that are worth looking at.
 
@@ -31,7 +39,9 @@ def detect_landmarks(
     Args:
         folder: where the keyframes' images lie.
         tick: called for each image; may raise to stop.
+        workers: look at several images at once, if the extractor is `portable`.
     """
+    look = _looker(folder, extractor, workers)
     tracks: dict[tuple[int, str], list[KeyView]] = defaultdict(list)
     for keyframe in keyframes:
         for view in keyframe.views:
@@ -40,15 +50,34 @@ def detect_landmarks(
     stride = max(STRIDE, -(-2 * sum(len(track) for track in tracks.values()) // max_images))
     waiting = [(key, k) for key, track in tracks.items() for k in range(0, len(track), stride)]
     while waiting and len(found) < max_images:
-        (key, k), *waiting = waiting
-        view = tracks[key][k]
-        if view.id in found:
-            continue
-        found[view.id] = tuple(as_data(d) for d in extractor.extract(read_rgb(folder / view.image)) if stays(d))
-        tick(1)
-        if found[view.id]:
-            waiting += [(key, j) for j in (k - 1, k + 1) if 0 <= j < len(tracks[key])]
+        wave = {tracks[key][k].id: (key, k) for key, k in dict.fromkeys(waiting) if tracks[key][k].id not in found}
+        wave = dict(list(wave.items())[: max_images - len(found)])
+        waiting = []
+        for (view_id, (key, k)), seen in zip(wave.items(), look([tracks[key][k] for key, k in wave.values()])):
+            found[view_id] = seen
+            tick(1)
+            if seen:
+                waiting += [(key, j) for j in (k - 1, k + 1) if 0 <= j < len(tracks[key])]
     return found
+
+
+def _looker(
+    folder: Path, extractor: LandmarkExtractor, workers: Workers | None
+) -> Callable[[Sequence[KeyView]], Iterable[tuple[LandmarkDetection, ...]]]:
+    """What the extractor finds in each of some views' images, in order."""
+    if workers is None or not (isinstance(extractor, PortableExtractor) and extractor.portable):
+        return lambda views: (_seen(extractor, read_rgb(folder / view.image)) for view in views)
+    task, pool = partial(_seen_alone, Shared.of(extractor)), workers
+    return lambda views: pool.in_order(task, ((view.image, read_image(folder / view.image)) for view in views))
+
+
+def _seen(extractor: LandmarkExtractor, rgb: UInt8Array) -> tuple[LandmarkDetection, ...]:
+    return tuple(as_data(d) for d in extractor.extract(rgb) if stays(d))
+
+
+def _seen_alone(extractor: Shared[LandmarkExtractor], image: tuple[str, bytes]) -> tuple[LandmarkDetection, ...]:
+    name, data = image
+    return _seen(extractor.get(), decode_rgb(data, name))
 
 
 def as_data(detection: LandmarkDetection) -> LandmarkDetection:

@@ -16,6 +16,7 @@ from astra.mapping.contents import load_contents
 from astra.mapping.features import PlaceEncoder
 from astra.mapping.landmarks import LandmarkExtractor
 from astra.mapping.merge import MergeConfig, Merged, merge_maps
+from astra.mapping.parallel import Workers
 from astra.mapping.progress import Progress
 from astra.mapping.tour import Tour
 from astra.mapping.trial import check_comparable
@@ -30,6 +31,7 @@ def extend_map(
     place_encoder: PlaceEncoder | None = None,
     progress: Progress | None = None,
     clues: MetricClues | None = None,
+    workers: Workers | None = None,
 ) -> Merged:
     """Build the tours and merge them into the map at `path`, which is replaced when all is done and stays as it was on any error.
 
@@ -43,5 +45,5 @@ def extend_map(
     check_comparable(load_contents(path))
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.extend.", dir=path.parent) as scratch:
         new = Path(scratch) / (Path(tours[0].name).name or "tour")
-        build_map(tours, new, config, extractor, place_encoder, progress, clues)
+        build_map(tours, new, config, extractor, place_encoder, progress, clues, workers)
         return merge_maps(path, new, path, merging, progress)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from astra.core.types import Float32Array, IntArray, UInt8Array
-from astra.mapping.keyframes import KeyView, read_rgb
+from astra.mapping.keyframes import KeyView, decode_rgb, read_image
+from astra.mapping.parallel import Shared, Workers
 from astra.perception.local import DESCRIPTOR_SIZE, LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures
+
+CHUNK = 32  # images that are described together
 
 
 class PlaceEncoder(Protocol):
@@ -49,21 +53,22 @@ def extract_features(
     encoder: PlaceEncoder | None,
     threads: int = 2,
     tick: Callable[[int], None] = lambda done: None,
+    workers: Workers | None = None,
 ) -> ViewSet:
-    """Features and place descriptors of the views' images in `folder`; `tick` is told how many views are done."""
-    import cv2
+    """Features and place descriptors of the views' images in `folder`; `tick` is told how many views are done.
 
-    cv2.setNumThreads(1)
+    Args:
+        threads: that look at images, where no `workers` do.
+    """
     local: list[LocalFeatures] = []
     place: list[Float32Array] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for lo in range(0, len(views), 32):
-            batch = views[lo : lo + 32]
-            loaded = list(pool.map(lambda view: _load(folder, view, config), batch))
-            local += [features for _, features in loaded]
-            if encoder is not None:
-                place.append(np.asarray(encoder.encode([rgb for rgb, _ in loaded]), dtype=np.float32))
-            tick(len(batch))
+    chunks = [views[lo : lo + CHUNK] for lo in range(0, len(views), CHUNK)]
+    pieces = (_Piece(tuple(view.image for view in chunk), tuple(read_image(folder / view.image) for view in chunk), config) for chunk in chunks)
+    if workers is None:
+        with ThreadPoolExecutor(threads) as pool:
+            _collect(map(partial(_describe, pool, encoder), pieces), local, place, tick)
+    else:
+        _collect(workers.in_order(partial(_describe_alone, Shared.of(encoder)), pieces), local, place, tick)
     counts = np.array([0] + [len(f) for f in local], dtype=np.int64)
     return ViewSet(
         np.array([view.id for view in views], dtype=np.int64),
@@ -90,6 +95,41 @@ def load_views(path: Path) -> ViewSet:
         return ViewSet(data["ids"], data["offsets"], data["keypoints"], data["descriptors"], data["scales"], data["place"])
 
 
-def _load(folder: Path, view: KeyView, config: LocalFeatureConfig) -> tuple[UInt8Array, LocalFeatures]:
-    rgb = read_rgb(folder / view.image)
-    return rgb, LocalFeatureExtractor(config).extract(rgb)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Images as files, by name, and what is to be found in them."""
+
+    names: tuple[str, ...]
+    files: tuple[bytes, ...]
+    config: LocalFeatureConfig
+
+    def look(self, k: int) -> tuple[UInt8Array, LocalFeatures]:
+        """The k-th image (H, W, 3) and its features."""
+        rgb = decode_rgb(self.files[k], self.names[k])
+        return rgb, LocalFeatureExtractor(self.config).extract(rgb)
+
+
+def _describe(pool: Executor | None, encoder: PlaceEncoder | None, piece: _Piece) -> tuple[list[LocalFeatures], Float32Array | None]:
+    import cv2
+
+    cv2.setNumThreads(1)
+    loaded = list((map if pool is None else pool.map)(piece.look, range(len(piece.names))))
+    place = None if encoder is None else np.asarray(encoder.encode([rgb for rgb, _ in loaded]), dtype=np.float32)
+    return [features for _, features in loaded], place
+
+
+def _describe_alone(encoder: Shared[PlaceEncoder | None], piece: _Piece) -> tuple[list[LocalFeatures], Float32Array | None]:
+    return _describe(None, encoder.get(), piece)
+
+
+def _collect(
+    described: Iterable[tuple[list[LocalFeatures], Float32Array | None]],
+    local: list[LocalFeatures],
+    place: list[Float32Array],
+    tick: Callable[[int], None],
+) -> None:
+    for features, descriptors in described:
+        local += features
+        if descriptors is not None:
+            place.append(descriptors)
+        tick(len(features))

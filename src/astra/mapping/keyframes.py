@@ -305,10 +305,31 @@ def read_rgb(path: Path) -> UInt8Array:
     Raises:
         MappingError: it is not a readable image.
     """
+    return decode_rgb(read_image(path), str(path))
+
+
+def read_image(path: Path) -> bytes:
+    """An image file as it is.
+
+    Raises:
+        MappingError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MappingError(f"cannot read image {path}: {error.strerror}") from error
+
+
+def decode_rgb(data: bytes, name: str) -> UInt8Array:
+    """An image file's bytes as RGB (H, W, 3).
+
+    Raises:
+        MappingError: they are no image; the message calls it `name`.
+    """
     import cv2
 
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        raise MappingError(f"cannot read image {path}")
+        raise MappingError(f"cannot read image {name}")
     rgb: UInt8Array = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return rgb

@@ -45,6 +45,16 @@ class LandmarkExtractor(Protocol):
         ...
 
 
+@runtime_checkable
+class PortableExtractor(LandmarkExtractor, Protocol):
+    """An extractor that says whether each process may have one of its own: small, and packed by pickle as long as it has looked at nothing."""
+
+    @property
+    def portable(self) -> bool:
+        """Whether it may."""
+        ...
+
+
 class CombinedExtractor:
     """Several extractors as one, such as one that reads and one that knows furniture; satisfies `LandmarkExtractor`."""
 
@@ -56,6 +66,11 @@ class CombinedExtractor:
     def name(self) -> str:
         """The names of all, joined."""
         return "+".join(extractor.name for extractor in self._extractors)
+
+    @property
+    def portable(self) -> bool:
+        """Whether all are."""
+        return all(isinstance(extractor, PortableExtractor) and extractor.portable for extractor in self._extractors)
 
     def extract(self, rgb: UInt8Array) -> tuple[LandmarkDetection, ...]:
         """What each of them finds."""

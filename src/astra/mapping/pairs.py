@@ -7,22 +7,25 @@ defence against a false loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import Float32Array, FloatArray, IntArray
+from astra.core.types import FloatArray, IntArray, UInt8Array
 from astra.geometry import CameraRig, Pose2, Pose3
 from astra.mapping.features import ViewSet
 from astra.mapping.keyframes import Keyframe
+from astra.mapping.parallel import Workers
 from astra.mapping.place_index import most_alike
 from astra.mapping.view_overlap import Viewpoints
 from astra.perception.local import LocalFeatureConfig, match_units, unit_descriptors
+
+CHUNK = 128  # pairs that are compared together
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,21 @@ class PairMatches:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Pairs of view ids, and the descriptors of all views in them."""
+
+    pairs: Sequence[tuple[int, int]]
+    descriptors: dict[int, UInt8Array]
+    config: LocalFeatureConfig
+
+    @staticmethod
+    def of(pairs: Sequence[tuple[int, int]], views: ViewSet, row_of: Mapping[int, int], config: LocalFeatureConfig) -> _Piece:
+        """Take along what the pairs need; `row_of`: view id → its place in `views`."""
+        ids = {view for pair in pairs for view in pair}
+        return _Piece(pairs, {view: views.descriptors[views.rows(row_of[view])] for view in ids}, config)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _ViewTable:
     """One row a view, in the order of `ViewSet`; `rows` lists the views of each keyframe."""
 
@@ -91,24 +109,30 @@ def match_pairs(
     threads: int = 2,
     tick: Callable[[int], None] = lambda done: None,
     min_matches: int = 15,
+    workers: Workers | None = None,
 ) -> list[PairMatches]:
-    """Match the pairs; those with fewer than `min_matches` are left out."""
-    row_of = {int(view_id): k for k, view_id in enumerate(views.ids)}
+    """Match the pairs; those with fewer than `min_matches` are left out.
 
-    @lru_cache(maxsize=256)
-    def unit(k: int) -> Float32Array:
-        return unit_descriptors(views.descriptors[views.rows(k)])
+    Args:
+        threads: that compare, where no `workers` do.
+    """
+    row_of = {int(view_id): k for k, view_id in enumerate(views.ids)}
+    pieces = (_Piece.of(pairs[lo : lo + CHUNK], views, row_of, config) for lo in range(0, len(pairs), CHUNK))
+    out: list[PairMatches] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for matched in map(partial(_match, pool), pieces) if workers is None else workers.in_order(partial(_match, None), pieces):
+            out += [m for m in matched if len(m.rows) >= min_matches]
+            tick(len(matched))
+    return out
+
+
+def _match(pool: Executor | None, piece: _Piece) -> list[PairMatches]:
+    units = {view: unit_descriptors(descriptors) for view, descriptors in piece.descriptors.items()}
 
     def one(pair: tuple[int, int]) -> PairMatches:
-        return PairMatches(*pair, match_units(unit(row_of[pair[0]]), unit(row_of[pair[1]]), config))
+        return PairMatches(*pair, match_units(units[pair[0]], units[pair[1]], piece.config))
 
-    out = []
-    with ThreadPoolExecutor(threads) as pool:
-        for lo in range(0, len(pairs), 128):
-            batch = pairs[lo : lo + 128]
-            out += [m for m in pool.map(one, batch) if len(m.rows) >= min_matches]
-            tick(len(batch))
-    return out
+    return list((map if pool is None else pool.map)(one, piece.pairs))
 
 
 def save_matches(path: Path, matches: Sequence[PairMatches]) -> None:

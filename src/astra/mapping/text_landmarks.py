@@ -29,6 +29,7 @@ class TextLandmarkExtractor:
     """Text landmarks; satisfies `LandmarkExtractor`."""
 
     name = "text"
+    portable = True
 
     def __init__(self, reader: Reader | None = None) -> None:
         # A tour passes every sign many times, some of them near: searching in fewer pixels finds as many signs in a third of the time.

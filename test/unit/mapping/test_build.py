@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from astra.mapping.clues import MeasuredDistance, MetricClues
 from astra.mapping.colmap import colmap_camera, model_from_colmap
 from astra.mapping.keyframes import KeyframeConfig
 from astra.mapping.nav2_map import load_nav2_map
+from astra.mapping.parallel import Workers
 from astra.topomap import EdgeKind
 from astra.topomap.io import damaged_files, load_features, load_map
 
@@ -178,7 +180,8 @@ def test_its_graph_closes_the_loop_and_its_grid_is_the_room(built, tour):
 
 
 def test_a_second_build_resumes_and_is_the_same(built, tour, tmp_path):
-    info = build_map([tour], tmp_path / "again", MappingConfig(), None, Thumbnail())
+    with ThreadPoolExecutor(2) as pool:  # what one process left, many take up
+        info = build_map([tour], tmp_path / "again", MappingConfig(), None, Thumbnail(), workers=Workers(pool, 2))
     assert info.build["stage_seconds"].get("sfm") is None  # read back, not made again
     a, b = load_map(built[0]), load_map(tmp_path / "again")
     for k, node in a.nodes.items():
