@@ -14,6 +14,7 @@ ARGUMENTS = {
     "namespace": ("", "namespace of all nodes"),
     "use_sim_time": ("false", "follow /clock"),
     "nav2": ("false", "Nav2's servers follow paths, spin and back up"),
+    "dash": ("false", "serve a live page about the robot"),
     "autostart": ("true", "go to active without a lifecycle manager"),
     "record": ("", "record every topic to this folder"),
     "world": ("", "run the embedded simulator in this world"),
@@ -35,6 +36,7 @@ def nodes(context):
         namespace=value["namespace"],
         nav2="nav2" in true,
         record=Path(value["record"]) if value["record"] else None,
+        dash="dash" in true,
         autostart="autostart" in true,
         config_dir=Path(value["config"]) if value["config"] else None,
     )

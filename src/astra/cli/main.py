@@ -26,6 +26,7 @@ COMMANDS = {
     "bench": "measure what things cost on this machine",
     "sim": "make worlds, record tours, run missions",
     "train": "train a stage of the model from packed samples",
+    "dash": "a live page about the running robot, for machines without RViz",
     "up": "start the stack and supervise it (for machines without ros2 launch)",
 }
 

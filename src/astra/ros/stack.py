@@ -34,6 +34,7 @@ class StackOptions:
     namespace: str = ""
     nav2: bool = False
     record: Path | None = None
+    dash: bool = False  # the live page of `astra dash`
     autostart: bool = True
     config_dir: Path | None = None  # overrides of config/*.yaml
 
@@ -72,6 +73,8 @@ def describe(options: StackOptions) -> tuple[NodeSpec, ...]:
         nodes.append(_node("astra_local", options, common))
         nodes.append(_node("astra_global", options, {**common, "map": path, "map_roots": [str(Path(path).parent)]}))
         nodes.append(_node("astra_navigator", options, common))
+    if options.dash:
+        nodes.append(_node("astra_dash", options, common))
     return tuple(nodes)
 
 
