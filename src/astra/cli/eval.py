@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.table in ("occupancy", "forecast"):
         from astra.evaluation import occupancy_table
 
-        occupancy_table.run(occupancy_table.EyesTableConfig(args.split, 3 if args.quick else 6, 2 if args.quick else 4, eyes=args.eyes), args.out, _progress)
+        occupancy_table.run(occupancy_table.EyesTableConfig(args.split, 3 if args.quick else 9, 2 if args.quick else 3, eyes=args.eyes), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     from astra.evaluation.mapping.measure import MeasureConfig

@@ -50,6 +50,7 @@ def _stage(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], 
 def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eyes", type=Path, required=True, help="weights of pretrain_3d or finetune")
     parser.add_argument("--forecaster", type=Path, help="weights of pretrain_4d")
+    parser.add_argument("--thresholds", type=Path, help="thresholds.yaml of `astra eval occupancy --split validate` (default: one half)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, for example models/eyes")
     parser.set_defaults(run=_write)
 
@@ -104,9 +105,11 @@ def _pretrain_4d(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> int:
+    from astra.core.config import load_config
+    from astra.local_model.runtime import Thresholds
     from astra.training.export import export
 
-    differences = export(args.eyes, args.out, args.forecaster)
+    differences = export(args.eyes, args.out, args.forecaster, thresholds=load_config(Thresholds, args.thresholds))
     print(f"{args.out}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
     return 0
 

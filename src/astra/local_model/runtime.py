@@ -22,6 +22,7 @@ from astra.local_model.config import Encoder3dConfig, ForecasterConfig
 from astra.local_model.health import CameraHealth, CameraState, HealthConfig
 from astra.local_model.history import VolumeHistory
 from astra.local_model.lifting import STRIDE, plan_splat
+from astra.local_model.memory import MemoryConfig, NearMemory
 from astra.local_model.pooling import Pooling
 
 FORMAT_VERSION = 1
@@ -39,6 +40,7 @@ class EyesConfig:
     threads: int = 1
     moments_s: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  # of the forecast
     health: HealthConfig = field(default_factory=HealthConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
         require(self.width >= BLOCK and self.width % BLOCK == 0, "width", self.width, f"a multiple of {BLOCK}")
@@ -47,11 +49,25 @@ class EyesConfig:
         require(all(0.0 <= m <= 2.0 for m in self.moments_s), "moments_s", self.moments_s, "in [0, 2]")
 
 
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Probabilities from which on a cell counts as occupied, chosen on validation worlds."""
+
+    wide: float = 0.5
+    near: float = 0.5
+    forecast: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("wide", "near", "forecast"):
+            require(0.0 < getattr(self, name) < 1.0, name, getattr(self, name), "in (0, 1)")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """What is around the robot. Maps are square, base_link in the middle, row y (0 rightmost), column x (0 rearmost).
 
     wide, near: (Y, X) float32, the probability that a cell is occupied; wide_seen, near_seen: (Y, X) bool, others are unknown.
+    recent, recent_seen: like `near`, of the last two seconds: what stands at the robot's feet is seen from farther off alone.
     forecast: (F, Y, X) float32 like `wide` at the moments of the configuration, in today's base_link; None without a forecaster.
     features: (C·Z, Y, X) float32, what planner and odometry read. depth_m: (V, h, w) float32, the expected depth of each pixel of the features.
     cameras: the state of each.
@@ -62,6 +78,8 @@ class View:
     near: Float32Array
     wide_seen: BoolArray
     near_seen: BoolArray
+    recent: Float32Array
+    recent_seen: BoolArray
     forecast: Float32Array | None
     features: Float32Array
     depth_m: Float32Array
@@ -84,6 +102,7 @@ class Eyes:
         self.config = c = config or EyesConfig()
         told = read_description(folder)
         self.encoder = e = from_mapping(Encoder3dConfig, told["encoder"], str(folder / DESCRIPTION_FILE))
+        self.thresholds = from_mapping(Thresholds, told.get("thresholds", {}), str(folder / DESCRIPTION_FILE))
         forecaster = told.get("forecaster")
         self.forecaster = None if forecaster is None else from_mapping(ForecasterConfig, forecaster, str(folder / DESCRIPTION_FILE))
         self._look, self._settle = (_session(folder / name, c.threads) for name in (LOOK_FILE, SETTLE_FILE))
@@ -100,6 +119,7 @@ class Eyes:
         self._health = CameraHealth(rig.names, c.health)
         self.history_steps, step_s = (self.forecaster.past, self.forecaster.step_s) if self.forecaster is not None else (1, 0.5)
         self._history = VolumeHistory(e.grid, self.history_steps, step_s)
+        self._memory = NearMemory(e.near, c.memory)
         self._last_pose: Pose2 | None = None
 
     def see(self, images: Mapping[str, UInt8Array | None], stamp_ns: int, odom_from_base: Pose2) -> View:
@@ -116,8 +136,10 @@ class Eyes:
         voxels, wide_map, near_map = self._settle.run(None, {"coarse": wide.cells[None], "fine": near.cells[None]})
         cells, columns = self.encoder.near.cells, self.encoder.grid.cells
         self._history.push(stamp_ns, odom_from_base, np.concatenate([voxels[0].reshape(-1, columns, columns), wide_map]))
+        near_seen = near.seen.reshape(cells, cells) >= SEEN_RAYS
         return View(
-            stamp_ns, wide_map[0], near_map[0], wide.seen.reshape(-1, columns, columns).sum(0) >= SEEN_RAYS, near.seen.reshape(cells, cells) >= SEEN_RAYS,
+            stamp_ns, wide_map[0], near_map[0], wide.seen.reshape(-1, columns, columns).sum(0) >= SEEN_RAYS, near_seen,
+            *self._memory.add(stamp_ns, odom_from_base, near_map[0], near_seen),
             self._foresee(), voxels[0].reshape(-1, columns, columns), np.tensordot(depth, self._middles, ((1,), (0,))), states,
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ from astra.core.errors import AstraError, BadInputError
 from astra.local_model.config import Encoder3dConfig, ForecasterConfig
 from astra.local_model.encoder4d import Forecaster
 from astra.local_model.lifting import RAY_CHANNELS, STRIDE
-from astra.local_model.runtime import DESCRIPTION_FILE, FORECAST_FILE, FORMAT_VERSION, LOOK_FILE, SETTLE_FILE
+from astra.local_model.runtime import DESCRIPTION_FILE, FORECAST_FILE, FORMAT_VERSION, LOOK_FILE, SETTLE_FILE, Thresholds
 from astra.training.loop import read_weights
 from astra.training.pretrain_3d import EyesModel
 
@@ -96,7 +96,9 @@ def fingerprint(eyes: EyesModel) -> str:
     return digest.hexdigest()
 
 
-def export(weights: Path, out: Path, forecaster_weights: Path | None = None, size: tuple[int, int] = (160, 112)) -> dict[str, float]:
+def export(
+    weights: Path, out: Path, forecaster_weights: Path | None = None, size: tuple[int, int] = (160, 112), thresholds: Thresholds | None = None
+) -> dict[str, float]:
     """Write graphs, weights and description to `out`; returns the greatest difference from torch of each graph.
 
     Raises:
@@ -129,7 +131,7 @@ def export(weights: Path, out: Path, forecaster_weights: Path | None = None, siz
             shutil.copyfile(source, out / name)
     told = {
         "format_version": FORMAT_VERSION, "encoder": asdict(c), "forecaster": None if forecaster is None else asdict(forecaster.config),
-        "recipe": recipe, "forecaster_recipe": told_4d, "difference_from_torch": differences,
+        "thresholds": asdict(thresholds or Thresholds()), "recipe": recipe, "forecaster_recipe": told_4d, "difference_from_torch": differences,
     }  # fmt: skip
     (out / DESCRIPTION_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return differences

@@ -9,9 +9,9 @@ import pytest
 from made_up_room import room
 
 from astra.datasets.samples import Sample
-from astra.evaluation.occupancy import Counts, forecast_results, maps_of, occupancy_results, ride_counts, total
+from astra.evaluation.occupancy import Counts, best_thresholds, forecast_results, maps_of, occupancy_results, ride_counts, seen_lately, total
 from astra.local_model.config import Encoder3dConfig
-from astra.local_model.runtime import EyesConfig, View
+from astra.local_model.runtime import EyesConfig, Thresholds, View
 
 
 def ride() -> list[Sample]:
@@ -30,7 +30,7 @@ def ride() -> list[Sample]:
 class Knowing:
     """Says what is true, with a given blindness; `foresees` or copies."""
 
-    encoder, config, history_steps = Encoder3dConfig(), EyesConfig(), 1
+    encoder, config, history_steps, thresholds = Encoder3dConfig(), EyesConfig(moments_s=(0.0, 0.5, 1.0, 1.5, 2.0)), 1, Thresholds()
 
     def __init__(self, samples: list[Sample], *, blind: bool = False, foresees: bool = True) -> None:
         self._samples, self._blind, self._foresees = iter(samples), blind, foresees
@@ -39,11 +39,11 @@ class Knowing:
         sample, e = next(self._samples), self.encoder
         maps = [maps_of(sample, e.grid.size_m, e.grid.resolution_m, step)[0].astype(np.float32) for step in range(5)]
         near = maps_of(sample, e.near.size_m, e.near.resolution_m)[0].astype(np.float32)
-        ahead = np.stack(maps[1:] if self._foresees else maps[:1] * 4)
+        ahead = np.stack(maps if self._foresees else maps[:1] * 5)
         gone = 0.0 if self._blind else 1.0
         everywhere = np.ones_like(maps[0], bool)
         depth = np.asarray(sample.depth, np.float32)[:, 4::8, 4::8]
-        return View(stamp_ns, maps[0] * gone, near * gone, everywhere, near >= 0, ahead * gone, np.zeros(0), depth, {})
+        return View(stamp_ns, maps[0] * gone, near * gone, everywhere, near >= 0, near * gone, near >= 0, ahead * gone, np.zeros(0), depth, {})
 
 
 def values(counts: list[Counts]) -> dict[str, float]:
@@ -69,6 +69,29 @@ def test_who_says_nothing_scores_none() -> None:
 def test_copying_is_the_measure_of_foresight() -> None:
     found = values([ride_counts(Knowing(ride(), foresees=False), ride())[0]])
     assert found["1s_over_copy"] == pytest.approx(1.0) and found["moving_1s_over_copy"] == pytest.approx(1.0)
+
+
+def test_somebody_who_stands_still_is_no_mover() -> None:
+    sample = ride()[0]
+    sample.occupancy[1:] = sample.occupancy[0]
+    assert not maps_of(sample, 9.6, 0.2, 2)[2].any()
+    assert maps_of(ride()[0], 9.6, 0.2, 2)[2].any()
+
+
+def test_cells_seen_lately_stay_where_they_are_in_the_world() -> None:
+    first, second = ride()[:2]
+    first.visible[:] = 0
+    second.visible[:] = 0
+    first.visible[48, 68] = 1  # 2 m ahead, then 1 m ahead
+    second = replace(second, pose=first.pose + np.array([1.0, 0.0, 0.0]))
+    assert np.argwhere(seen_lately([first, second])).tolist() == [[48, 58]]
+    late = replace(second, stamp_ns=first.stamp_ns + 2_100_000_000)
+    assert not seen_lately([first, late]).any()
+
+
+def test_thresholds_are_chosen_where_they_are_best() -> None:
+    chosen = best_thresholds([ride_counts(Knowing(ride()), ride(), sweep=True)[0]])
+    assert chosen.near == 0.65  # everything is certain: the highest that was tried has all recall
 
 
 def test_counts_of_rides_add_up() -> None:
