@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from astra.core.errors import ConfigError
+from astra.core.errors import BadInputError, ConfigError
 
 T = TypeVar("T")
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times faster
@@ -52,7 +52,13 @@ def from_mapping(cls: type[T], values: dict[str, Any], where: str = "configurati
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(fields))}")
-    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+    converted = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    try:
+        return cls(**converted)
+    except BadInputError as error:
+        if str(where) in str(error):
+            raise
+        raise type(error)(f"{where}: {error}") from error
 
 
 def load_config(cls: type[T], path: Path | None) -> T:

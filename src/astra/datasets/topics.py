@@ -111,8 +111,8 @@ class TopicMap:
             BadInputError: not YAML, an unknown key, or a value of the wrong kind.
         """
         document = load_yaml(path)
-        cameras = [{"name": name, **_mapping(value, f"{path}: cameras.{name}")} for name, value in _mapping(document.get("cameras") or {}, "cameras").items()]
-        clocks = [_clock(topic, _mapping(value, f"{path}: clocks.{topic}")) for topic, value in _mapping(document.get("clocks") or {}, "clocks").items()]
+        cameras = [{"name": name, **_mapping(value, f"{path}: cameras.{name}")} for name, value in _mapping(document.get("cameras") or {}, f"{path}: cameras").items()]
+        clocks = [_clock(topic, _mapping(value, f"{path}: clocks.{topic}")) for topic, value in _mapping(document.get("clocks") or {}, f"{path}: clocks").items()]
         single = {key: value or "" for key, value in document.items() if key not in ("cameras", "clocks")}
         for camera in cameras:
             if not camera.get("image"):

@@ -15,6 +15,7 @@ from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, BoolArray, FloatArray
 from astra.geometry.se3 import Pose3
 
+MAX_SIDE_PX = 32768
 DISTORTION_MODELS = ("plumb_bob", "equidistant")
 
 
@@ -34,6 +35,10 @@ class CameraModel:
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
             raise BadInputError(f"camera size {self.width}×{self.height} is not positive")
+        if max(self.width, self.height) > MAX_SIDE_PX:
+            raise BadInputError(f"camera size {self.width}×{self.height} is beyond {MAX_SIDE_PX} pixels a side")
+        if not (math.isfinite(self.cx) and math.isfinite(self.cy) and all(map(math.isfinite, self.distortion))):
+            raise BadInputError(f"principal point ({self.cx}, {self.cy}) or distortion {self.distortion} is not finite")
         if not (math.isfinite(self.fx) and math.isfinite(self.fy) and self.fx > 0 and self.fy > 0):
             raise BadInputError(f"focal length ({self.fx}, {self.fy}) is not positive: is the camera calibrated?")
         if self.distortion_model not in DISTORTION_MODELS:
@@ -155,8 +160,10 @@ class CameraModel:
             return CameraModel(int(info["image_width"]), int(info["image_height"]), k[0], k[4], k[2], k[5], model, tuple(d) if any(d) else ())
         except KeyError as error:
             raise BadInputError(f"{where}: {error.args[0]} is missing") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadInputError(f"{where}: {error}") from error
+        except BadInputError as error:
+            raise BadInputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 
     @staticmethod
     def load(path: Path) -> CameraModel:

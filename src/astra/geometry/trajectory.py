@@ -69,8 +69,10 @@ class Trajectory:
                 values = [float(v) for v in rest]
                 whole, _, fraction = t.partition(".")
                 stamp = int(whole) * 10**9 + int((fraction + "0" * 9)[:9]) if "e" not in t.lower() else round(float(t) * 1e9)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise BadInputError(f"{path}:{number}: not a TUM pose: {line.strip()!r}") from error
+            if abs(stamp) >= 2**62:
+                raise BadInputError(f"{path}:{number}: stamp {t} is out of range")
             if len(values) != 7 or not np.all(np.isfinite(values)) or not any(values[3:]):
                 raise BadInputError(f"{path}:{number}: a TUM pose has a stamp and seven finite numbers, found {line.strip()!r}")
             planar = Pose3.from_quaternion(np.array(values[3:]), np.array(values[:3])).pose2()

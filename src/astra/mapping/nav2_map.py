@@ -84,7 +84,10 @@ def _image(path: Path, entry: Mapping[str, Any]) -> FloatArray:
     file = path.parent / str(entry["image"])
     if not file.is_file():
         raise BadInputError(f"{path} names the image {file}, which is not there")
-    image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    try:
+        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # a header that promises more than there may be
+        image = None
     if image is None:
         raise BadInputError(f"{file} is not an image that can be read")
     return np.asarray(image, dtype=np.float64)
