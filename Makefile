@@ -25,7 +25,11 @@ test: lint       ## lint, then every test (unit, ROS, one short mission)
 unit: dev        ## the quick tests only
 	$(PY) -m pytest test/unit -m "not slow"
 
+audit: setup     ## published advisories about the pinned packages (needs the network)
+	@$(PY) -m venv .venv/audit && .venv/audit/bin/pip install -q -r requirements/audit.txt
+	.venv/audit/bin/pip-audit --no-deps --disable-pip -r requirements.txt
+
 clean:           ## remove what was built; keeps .venv
 	rm -rf build out .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup dev demo lint test unit clean
+.PHONY: help setup dev demo lint test unit audit clean

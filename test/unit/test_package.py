@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -56,3 +57,15 @@ def test_nothing_installed_by_default_is_gpl_or_non_commercial() -> None:
             licence = f"{distribution.metadata.get('License-Expression') or ''} {(distribution.metadata.get('License') or '')[:200]}"
             classifiers = [c for c in distribution.metadata.get_all("Classifier") or [] if c.startswith("License")]
             assert not forbidden.search(f"{licence} {' '.join(classifiers)}"), name
+
+
+def test_the_security_policy_says_what_the_interfaces_say() -> None:
+    """After a change of docs/INTERFACES.md: .venv/bin/python tools/sros2_policy.py."""
+    assert subprocess.run([sys.executable, str(ROOT / "tools" / "sros2_policy.py"), "--check"], check=False).returncode == 0
+    policy = ET.parse(ROOT / "config" / "sros2" / "astra.policy.xml")
+    rights = {e.get("node"): {(g.tag, *g.attrib) for g in e} for e in policy.iter("profile")}
+    assert {"astra_global", "astra_local", "astra_odometry", "astra_navigator", "astra_controller"} <= rights.keys()
+    commanders = {e.get("node") for e in policy.iter("profile") for t in e.findall("topics[@publish]/topic") if t.text == "cmd_vel"}
+    assert commanders == {"astra_controller"}, "one node alone may move the robot"
+    listeners = {e.get("node") for e in policy.iter("profile") for t in e.findall("topics[@subscribe]/topic") if (t.text or "").startswith("ground_truth")}
+    assert not listeners, "nobody hears the simulator's truth"
