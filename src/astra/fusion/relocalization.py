@@ -190,14 +190,23 @@ class MapOdomEstimator:
         self._tentative = True
         self._rivals = []
 
+    def give_up(self) -> None:
+        """Withdraw the estimate: too much speaks against it. The next one counts as recovered."""
+        self._belief, self._state, self._tentative, self._rivals = None, None, False, []
+
+    def fits(self, fix: PoseFix) -> bool:
+        """Whether a fix would pass the gate."""
+        if self._belief is None or self.state is TrackState.LOST or self._refusal(fix) is not None:
+            return False
+        return _chi_squared(self._carried(self._belief, fix.odometry), self._widened(fix)) <= self.config.gate
+
     def add_fix(self, fix: PoseFix) -> FixReport:
         """Judge a fix and, if it holds, correct the estimate with it."""
         refusal = self._refusal(fix)
         if refusal is not None:
             return FixReport(refusal)
         config = self.config
-        floor = np.diag([config.fix_sigma_m**2, config.fix_sigma_m**2, config.fix_sigma_rad**2])
-        fix = PoseFix(fix.odometry, fix.map_from_base, fix.covariance + floor, fix.confidence)
+        fix = self._widened(fix)
         lost = self.state is TrackState.LOST
         if self._belief is not None and not lost:
             predicted = self._carried(self._belief, fix.odometry)
@@ -210,6 +219,11 @@ class MapOdomEstimator:
         return self._consider_rival(fix, predicted, chi_squared, lost)
 
     # --- inside ---------------------------------------------------------------------------------------------------------------------
+
+    def _widened(self, fix: PoseFix) -> PoseFix:
+        config = self.config
+        floor = np.diag([config.fix_sigma_m**2, config.fix_sigma_m**2, config.fix_sigma_rad**2])
+        return PoseFix(fix.odometry, fix.map_from_base, fix.covariance + floor, fix.confidence)
 
     def _refusal(self, fix: PoseFix) -> FixOutcome | None:
         covariance = np.asarray(fix.covariance)

@@ -195,7 +195,7 @@ class GlobalLocalizer:
         attempts: list[_Attempt] = []
         for place in places:
             attempts.append(replace(self._solve_place(query, images, votes, place), place=place))
-            if attempts[-1].objection is None and attempts[-1].confidence >= self.config.strong_confidence:
+            if not query.thorough and attempts[-1].objection is None and attempts[-1].confidence >= self.config.strong_confidence:
                 break
         done = time.perf_counter()
         return attempts, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)

@@ -41,6 +41,7 @@ class Query:
 
     `near`, `near_radius_m`: where the robot believes to be, a hint that adds candidates and never excludes one.
     `on_floor`: base_link is known to stand level on the floor, so that poses in the air are wrong.
+    `thorough`: try every place that may be it, so that look-alikes are named too.
     """
 
     stamp_ns: int
@@ -48,6 +49,7 @@ class Query:
     near: Pose2 | None = None
     near_radius_m: float = 3.0
     on_floor: bool = False
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         if not self.views:

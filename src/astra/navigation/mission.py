@@ -13,7 +13,9 @@ import numpy as np
 
 from astra.core.types import FloatArray
 from astra.geometry import Pose2
+from astra.navigation.look_around import LookAround
 from astra.navigation.mission_events import (
+    Advance,
     BackUp,
     BehaviorEnded,
     Code,
@@ -47,6 +49,7 @@ from astra.navigation.recovery import Recovery, RecoveryLadder, turn_between
 
 __all__ = [
     "Mission",
+    "Advance",
     "BackUp",
     "BehaviorEnded",
     "Code",
@@ -81,6 +84,7 @@ class _State(Enum):
     FINDING_GOAL = Phase.FINDING_GOAL, "finding"
     LOCALIZING = Phase.LOCALIZING, "standing"
     LOOK_TURN = Phase.LOOKING_AROUND, "turning"
+    LOOK_MOVE = Phase.LOOKING_AROUND, "moving"
     LOOK_PAUSE = Phase.LOOKING_AROUND, "pausing"
     PLANNING = Phase.PLANNING, "planning"
     DRIVING = Phase.DRIVING, "driving"
@@ -93,7 +97,7 @@ class _State(Enum):
     ENDED = Phase.ARRIVING, "ended"
 
 
-_MOVING = frozenset({_State.LOOK_TURN, _State.DRIVING, _State.RECOVERY_ACT, _State.FINAL_TURN})
+_MOVING = frozenset({_State.LOOK_TURN, _State.LOOK_MOVE, _State.DRIVING, _State.RECOVERY_ACT, _State.FINAL_TURN})
 _Commands = tuple[Command, ...]
 
 
@@ -122,10 +126,7 @@ class Mission:
         self._best_at_s = self._advanced_at_s = 0.0
         self._replans = self._arrivals = 0
         self._planned_s = -math.inf
-        self._looked_rad = 0.0
-        self._look_sign = 1.0
-        self._look_failures = 0
-        self._look_trouble = ""
+        self._looking = LookAround(self.config)
         self._reckoning: tuple[float, float] | None = None  # since when, and the odometer then
         self._stale_since_s: float | None = None
         self._server_since_s: float | None = None
@@ -209,6 +210,8 @@ class Mission:
                 return self._tick_localizing()
             case _State.LOOK_PAUSE:
                 return self._tick_look_pause()
+            case _State.LOOK_TURN | _State.LOOK_MOVE if self._age() > self.config.look_motion_s:
+                return (Halt(), *self._after_look(False, "it took too long"))
             case _State.PLANNING:
                 return self._tick_planning()
             case _State.DRIVING:
@@ -308,7 +311,7 @@ class Mission:
         if self._tick.fix is Fix.GOOD:
             return self._localized()
         self._enter(_State.LOCALIZING, why)
-        self._looked_rad, self._look_failures = 0.0, 0
+        self._looking = LookAround(self.config)
         return ()
 
     def _localized(self) -> _Commands:
@@ -329,16 +332,17 @@ class Mission:
 
     def _look(self) -> _Commands:
         """One more step of looking around, or the admission to be lost."""
-        if self._looked_rad >= self.config.look_turns * 2.0 * math.pi:
-            return self._finish(Code.LOST, "looked all around and recognised no place of the map")
-        if self._look_failures >= 4:
-            return self._finish(Code.LOST, f"recognised no place of the map, and cannot turn to look around: {self._look_trouble}")
-        self._enter(_State.LOOK_TURN, "looking around to recognise a place")
-        step = self.config.look_step_rad
-        # The second turn looks between the headings of the first one.
-        extra = step / 2.0 if abs(self._looked_rad - 2.0 * math.pi) < step / 4.0 else 0.0
-        self._looked_rad += step
-        return (Spin(self._look_sign * (step + extra)),)
+        step = self._looking.next(self._tick)
+        if isinstance(step, str):
+            return self._finish(Code.LOST, step)
+        moves = isinstance(step, Advance)
+        self._enter(_State.LOOK_MOVE if moves else _State.LOOK_TURN, "looking from elsewhere" if moves else "looking around to recognise a place")
+        return (step,)
+
+    def _after_look(self, ok: bool, trouble: str) -> _Commands:
+        self._looking.ended(ok, trouble)
+        self._enter(_State.LOOK_PAUSE, "looking around to recognise a place")
+        return ()
 
     def _tick_look_pause(self) -> _Commands:
         if self._tick.fix is Fix.GOOD:
@@ -484,12 +488,8 @@ class Mission:
     def _on_behavior_ended(self, event: BehaviorEnded) -> _Commands:
         ok = event.outcome is Motion.SUCCEEDED
         match self._state:
-            case _State.LOOK_TURN:
-                self._look_failures = 0 if ok else self._look_failures + 1
-                if not ok:
-                    self._look_sign, self._look_trouble = -self._look_sign, event.message
-                self._enter(_State.LOOK_PAUSE, "looking around to recognise a place")
-                return ()
+            case _State.LOOK_TURN | _State.LOOK_MOVE:
+                return self._after_look(ok, event.message)
             case _State.RECOVERY_ACT:
                 if not ok:
                     return self._recover(f"the recovery failed: {event.message}")

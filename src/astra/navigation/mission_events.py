@@ -73,6 +73,8 @@ class Tick:
     stale: tuple[str, ...] = ()
     gap_rad: float | None = None  # heading of the widest gap, relative to the robot
     driven_m: float = 0.0  # odometer
+    look: Pose2 | None = None  # from where the localizer would tell most, in base_link now; None: it has no wish
+    room_ahead_m: float = 0.0  # that the robot may drive straight on, as measured now
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class FollowEnded:
 
 @dataclass(frozen=True, slots=True)
 class BehaviorEnded:
-    """`Spin` or `BackUp` came to an end by itself."""
+    """`Spin`, `BackUp` or `Advance` came to an end by itself."""
 
     outcome: Motion
     message: str = ""
@@ -201,6 +203,13 @@ class BackUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Advance:
+    """Drive straight on, without a map: to see a place from elsewhere."""
+
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """End whatever motion is going on."""
 
@@ -214,7 +223,7 @@ class Finish:
     message: str
 
 
-Command = FetchMap | FindGoal | PlanRoute | FollowRoute | Spin | BackUp | Halt | Finish
+Command = FetchMap | FindGoal | PlanRoute | FollowRoute | Spin | BackUp | Advance | Halt | Finish
 
 @dataclass(frozen=True, slots=True)
 class MissionConfig:
@@ -228,6 +237,11 @@ class MissionConfig:
     look_step_rad: float = math.pi / 4.0
     look_pause_s: float = 3.0  # stand after each step: a sharp image and its evaluation
     look_turns: float = 2.0  # full turns before the robot admits that it is lost
+    look_moves: int = 4  # short moves to another view, before it does
+    look_move_m: float = 1.0  # longest such move
+    look_margin_m: float = 0.15  # room that must be left at its end
+    look_motion_s: float = 20.0  # longest turn or move while looking around
+    look_limit_s: float = 180.0  # of looking around at all
     localizer_wait_s: float = 120.0  # for a localizer that died to come back
     dead_reckoning_s: float = 10.0  # drive on without a fresh map→odom
     dead_reckoning_m: float = 4.0
