@@ -92,7 +92,7 @@ def fingerprint(eyes: EyesModel) -> str:
     """Of the weights: a forecaster is of use with the eyes it was trained over alone."""
     state, digest = eyes.state_dict(), hashlib.blake2b(digest_size=6)
     for name in sorted(state):
-        digest.update(state[name].numpy().tobytes())
+        digest.update(state[name].cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

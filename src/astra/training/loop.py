@@ -19,7 +19,7 @@ from astra.core.errors import BadInputError
 
 logger = logging.getLogger(__name__)
 STATE_FILE, METRICS_FILE, WEIGHTS_FILE = "state.pt", "metrics.jsonl", "weights.safetensors"
-MAY_CHANGE = ("steps", "threads", "checkpoint_every", "evaluate_every", "log_every")  # when a training goes on: how long and how often, not what
+MAY_CHANGE = ("steps", "threads", "checkpoint_every", "evaluate_every", "log_every", "tensorboard")  # when a training goes on: how long and how often, not what
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class LoopConfig:
     checkpoint_every: int = 250
     evaluate_every: int = 1000
     log_every: int = 20
+    tensorboard: bool = False  # curves beside metrics.jsonl
     threads: int = 2
     seed: int = 0
 
@@ -66,7 +67,7 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
 
     Args:
         model: trained in place; `losses` must use this very model.
-        losses: the losses of a step's batch.
+        losses: the losses of a step's batch, on the model's device. Of several processes each has a batch of its own.
         config: the loop.
         out: checkpoints, metrics and weights.
         recipe: everything that made the weights; a checkpoint of another recipe is refused.
@@ -76,13 +77,16 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
         BadInputError: `out` holds the checkpoint of another recipe.
     """
     from accelerate import Accelerator
+    from accelerate.utils import broadcast
 
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
+    processes()
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    optimiser = torch.optim.AdamW(_groups(model, config.decay), lr=config.rate)
-    prepared, optimiser = accelerator.prepare(model, optimiser)
-    del prepared  # on one process the model itself; losses use it
+    model.to(accelerator.device)
+    for value in model.state_dict().values():
+        value.copy_(broadcast(value))
+    optimiser = accelerator.prepare(torch.optim.AdamW(_groups(model, config.decay), lr=config.rate))
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     out.mkdir(parents=True, exist_ok=True)
     recipe = {**recipe, "loop": asdict(config)}
@@ -99,6 +103,7 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
             raise BadInputError(f"the loss is not finite at step {step}: {({k: v.item() for k, v in parts.items()})}")
         optimiser.zero_grad()
         accelerator.backward(total)
+        _share(model, accelerator)
         norm: Tensor = accelerator.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()
         _follow(average, model, config.ema if step > 100 else 0.9)
@@ -106,16 +111,44 @@ def train(model: nn.Module, losses: Losses, config: LoopConfig, out: Path, recip
         since += 1
         for name, value in {"loss": total, "grad_norm": norm, **parts}.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if not accelerator.is_main_process:
+            continue
         if step % config.log_every == 0 or last:
             row = {"step": step, "rate": config.rate_at(step), **{k: v / since for k, v in sums.items()}}
-            _log(out, {**row, "elapsed_s": round(time.monotonic() - began, 1)})
+            _log(out, {**row, "elapsed_s": round(time.monotonic() - began, 1)}, config.tensorboard)
             sums, since = {}, 0
         if evaluate is not None and ((step + 1) % config.evaluate_every == 0 or last):
             with with_weights(model, average):
-                _log(out, {"step": step, **{f"eval/{k}": v for k, v in evaluate().items()}})
+                _log(out, {"step": step, **{f"eval/{k}": v for k, v in evaluate().items()}}, config.tensorboard)
         if (step + 1) % config.checkpoint_every == 0 or last:
             _save(out, recipe, step + 1, model, optimiser, average)
+    accelerator.wait_for_everyone()
     return out / WEIGHTS_FILE
+
+
+def processes() -> Any:
+    """Accelerate's state, so begun that several processes without a graphics card find each other too (`torchrun --nproc_per_node N`)."""
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
+def process() -> int:
+    """Which of several processes this is: each draws batches of its own."""
+    return int(processes().process_index)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next(model.parameters()).device
+
+
+def _share(model: nn.Module, accelerator: Any) -> None:
+    """The mean of all processes' gradients. Losses see parts of the model, so that no wrapper around its `forward` could do it."""
+    if accelerator.num_processes > 1:
+        for value in model.parameters():
+            if value.requires_grad:
+                value.grad = accelerator.reduce(torch.zeros_like(value) if value.grad is None else value.grad, "mean")
 
 
 def with_weights(model: nn.Module, weights: dict[str, Tensor]) -> _Swapped:
@@ -205,10 +238,23 @@ def _save(out: Path, recipe: dict[str, Any], step: int, model: nn.Module, optimi
     draft.replace(out / WEIGHTS_FILE)
 
 
-def _log(out: Path, row: dict[str, Any]) -> None:
+def _log(out: Path, row: dict[str, Any], tensorboard: bool = False) -> None:
     with (out / METRICS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + "\n")
+    if tensorboard:
+        _plot(out, row)
     logger.info("%s", " ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()))
+
+
+def _plot(out: Path, row: dict[str, Any]) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise BadInputError("tensorboard: true needs the package tensorboard: pip install tensorboard") from error
+    with SummaryWriter(str(out)) as writer:
+        for name, value in row.items():
+            if name != "step":
+                writer.add_scalar(name, float(value), int(row["step"]))
 
 
 def metrics(out: Path) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from astra.local_model.encoder3d import Encoder3d, Encoder3dConfig
 from astra.local_model.lifting import STRIDE
 from astra.local_model.occupancy import Occupancy, OccupancyHead, cells_between
 from astra.local_model.rendering import RayBatch, render_rays
-from astra.training.loop import LoopConfig, read_weights, train
+from astra.training.loop import LoopConfig, device_of, process, read_weights, train
 from astra.training.surround import AugmentConfig, SurroundBatch, SurroundSamples
 
 WINDOW_M, WINDOW_RESOLUTION_M = 9.6, 0.1  # of the packed truth
@@ -76,7 +76,8 @@ def run(config: Pretrain3dConfig) -> Path:
     samples = SampleSet(Path(config.samples))
     for split in samples.splits:
         require_training(split, config.samples)
-    data = SurroundSamples(samples, config.encoder, config.augment, config.loop.seed)
+    data = SurroundSamples(samples, config.encoder, config.augment, config.loop.seed + process())
+    torch.manual_seed(config.loop.seed)
     model = EyesModel(config.encoder)
     recipe = {"stage": "pretrain_3d", "config": {k: v for k, v in asdict(config).items() if k not in ("loop", "samples", "validation", "out", "start")}}
     if config.start:
@@ -89,10 +90,10 @@ def run(config: Pretrain3dConfig) -> Path:
         raise BadInputError(f"labels {config.labels} leaves none of the {len(samples)} samples of {config.samples}")
 
     def losses(step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([config.loop.seed, step])
+        rng = np.random.default_rng([config.loop.seed, step, process()])
         indices = rng.choice(drawn, config.loop.batch)
-        batch = data.batch(indices)
-        return stage_losses(model, batch, torch.from_numpy(labelled[indices].astype(np.float32)), config, rng)
+        batch = data.batch(indices).to(device_of(model))
+        return stage_losses(model, batch, torch.from_numpy(labelled[indices].astype(np.float32)).to(batch.images), config, rng)
 
     evaluate = None
     if config.validation:
@@ -102,7 +103,7 @@ def run(config: Pretrain3dConfig) -> Path:
 
         def evaluate() -> dict[str, float]:
             with torch.no_grad():
-                return scores(model, [held.batch(part) for part in np.array_split(chosen, max(1, len(chosen) // 4))], config)
+                return scores(model, [held.batch(part).to(device_of(model)) for part in np.array_split(chosen, max(1, len(chosen) // 4))], config)
 
     return train(model, losses, config.loop, Path(config.out), recipe, evaluate)
 
@@ -153,8 +154,8 @@ def render_losses(
     Surfaces outside the grid must leave the ray transparent.
     """
     b, v, h, w = batch.depth.shape
-    camera, row, column = (torch.from_numpy(rng.integers(0, n, (b, count))) for n in (v, h, w))
-    at = torch.arange(b)[:, None]
+    camera, row, column = (torch.from_numpy(rng.integers(0, n, (b, count))).to(batch.depth.device) for n in (v, h, w))
+    at = torch.arange(b, device=batch.depth.device)[:, None]
     directions = batch.directions[at, camera, :, row, column]
     rays = RayBatch(batch.origins[at, camera], directions)
     depth, seen = batch.depth[at, camera, row, column], batch.images[at, camera, :, row, column]
@@ -181,15 +182,15 @@ def scores(model: EyesModel, batches: Sequence[SurroundBatch], config: Pretrain3
     """Obstacle and total IoU within 4 m (wide map), precision and recall within 2 m with a cell of tolerance (near map), AbsRel of depth."""
     hits = {"wide_tp": 0.0, "wide_fp": 0.0, "wide_fn": 0.0, "wide_tn": 0.0, "near_tp": 0.0, "near_found": 0.0, "near_said": 0.0, "near_true": 0.0}
     relative, pixels = 0.0, 0.0
-    centres = torch.from_numpy(config.encoder.bins.centres()).float()
+    centres = torch.from_numpy(config.encoder.bins.centres()).float().to(device_of(model))
     for batch in batches:
         logits, occupancy = model(batch)
         (wide, target, counted), (near, near_target, near_counted) = map_targets(occupancy, batch, config.encoder)
-        close = within(wide.shape[-1], config.encoder.grid.resolution_m, 4.0) * counted
+        close = within(wide.shape[-1], config.encoder.grid.resolution_m, 4.0).to(counted) * counted
         said = (wide > 0).float()
         for name, value in (("tp", said * target), ("fp", said * (1 - target)), ("fn", (1 - said) * target), ("tn", (1 - said) * (1 - target))):
             hits[f"wide_{name}"] += float((value * close).sum())
-        close = within(near.shape[-1], config.encoder.near.resolution_m, 2.0) * near_counted
+        close = within(near.shape[-1], config.encoder.near.resolution_m, 2.0).to(near_counted) * near_counted
         said, target = (near > 0).float() * close, near_target * close
         grown_said, grown_target = (torch.nn.functional.max_pool2d(x[:, None], 3, 1, 1)[:, 0] for x in (said, near_target))
         hits["near_tp"] += float((said * grown_target).sum())

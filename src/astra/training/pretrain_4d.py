@@ -20,7 +20,7 @@ from astra.local_model.config import ForecasterConfig
 from astra.local_model.encoder4d import Forecaster, warp_volume
 from astra.local_model.occupancy import cells_between
 from astra.training.export import fingerprint, load_eyes
-from astra.training.loop import LoopConfig, train
+from astra.training.loop import LoopConfig, device_of, process, processes, train
 from astra.training.pretrain_3d import WINDOW_M, WINDOW_RESOLUTION_M, EyesModel, render_losses, within
 from astra.training.surround import SurroundBatch, SurroundSamples
 
@@ -139,10 +139,10 @@ class Sequences:
             rows = []
             with torch.no_grad():
                 for k in range(0, count, 4):
-                    batch = self.frames.batch(np.arange(first + k, first + min(k + 4, count)))
+                    batch = self.frames.batch(np.arange(first + k, first + min(k + 4, count))).to(device_of(self._eyes))
                     voxels = self._eyes.encoder(batch.images, batch.rays, batch.voxel, batch.near_voxel, batch.works).voxels
                     maps = self._eyes.head.wide_map(voxels).sigmoid()
-                    rows.append(torch.cat([voxels.flatten(1, 2), maps[:, None]], 1).half().numpy())
+                    rows.append(torch.cat([voxels.flatten(1, 2), maps[:, None]], 1).half().cpu().numpy())
             draft = path.with_suffix(".draft.npy")
             np.save(draft, np.concatenate(rows))
             draft.replace(path)
@@ -158,7 +158,8 @@ def run(config: Pretrain4dConfig) -> Path:
     """
     torch.set_num_threads(config.loop.threads)
     eyes, _ = load_eyes(Path(config.eyes))
-    eyes.requires_grad_(False)
+    eyes.requires_grad_(False).to(processes().device)
+    torch.manual_seed(config.loop.seed)
     config = replace(config, forecaster=replace(config.forecaster, channels=eyes.encoder.config.channels))
     samples = SampleSet(Path(config.samples))
     for split in samples.splits:
@@ -168,7 +169,7 @@ def run(config: Pretrain4dConfig) -> Path:
     model = Forecaster(eyes.encoder.config.grid.levels, config.forecaster)
 
     def losses(step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([config.loop.seed, step])
+        rng = np.random.default_rng([config.loop.seed, step, process()])
         indices = [int(rng.choice(data.crowded if len(data.crowded) and rng.random() < config.crowded else data.valid)) for _ in range(config.loop.batch)]
         return stage_losses(model, eyes, data, indices, rng, config)
 
@@ -194,17 +195,18 @@ def stage_losses(
     """
     steps = np.column_stack([rng.integers(0, config.steps_ahead + 1, len(indices)) for _ in range(config.moments)])
     steps[:, 0] = rng.integers(1, config.steps_ahead + 1, len(indices))
-    volumes, maps, known = (torch.stack(parts) for parts in zip(*(data.past(i) for i in indices)))
-    foreseen = model(volumes, maps, known, torch.from_numpy(steps * data.samples.occupancy_step_s).float())
+    device = device_of(model)
+    volumes, maps, known = (torch.stack(parts).to(device) for parts in zip(*(data.past(i) for i in indices)))
+    foreseen = model(volumes, maps, known, torch.from_numpy(steps * data.samples.occupancy_step_s).float().to(device))
     future = foreseen.volumes[:, 0]
     later = [data.ahead(i, int(s)) for i, s in zip(indices, steps[:, 0])]
-    targets, reach = (torch.stack(parts) for parts in zip(*(data.aligned(j, i) for i, j in zip(indices, later))))
+    targets, reach = (torch.stack(parts).to(device) for parts in zip(*(data.aligned(j, i) for i, j in zip(indices, later))))
     voxel = ((future - targets).abs().mean((1, 2)) * reach).sum() / reach.sum().clamp(min=1.0)
     sdf, colour = eyes.head.fields(future)
     frames = carried(data.frames.batch(np.array(later)), [relative(data.samples[i].pose, data.samples[j].pose) for i, j in zip(indices, later)])
-    depth, _ = render_losses(sdf, colour, eyes.head.fields.beta, frames, eyes.encoder.config, rng, config.rays, config.render_steps)
+    depth, _ = render_losses(sdf, colour, eyes.head.fields.beta, frames.to(device), eyes.encoder.config, rng, config.rays, config.render_steps)
     truth = [[_maps(data, i, int(s), eyes) for s in row] for i, row in zip(indices, steps)]
-    occupied, looked, moving = (torch.stack([torch.stack([one[k] for one in row]) for row in truth]) for k in range(3))
+    occupied, looked, moving = (torch.stack([torch.stack([one[k] for one in row]) for row in truth]).to(device) for k in range(3))
     weight = looked * (1.0 + (config.moving_gain - 1.0) * moving)
     bits = torch.nn.functional.binary_cross_entropy_with_logits(foreseen.maps, occupied, reduction="none") * (1.0 + (config.occupied_gain - 1.0) * occupied)
     said = foreseen.maps.sigmoid()
@@ -252,7 +254,7 @@ def scores(model: Forecaster, eyes: EyesModel, data: Sequences, indices: AnyArra
     with torch.no_grad():
         for index in (int(i) for i in indices):
             volumes, maps, known = data.past(index)
-            future = model(volumes[None], maps[None], known[None], moments).maps[0].sigmoid()
+            future = model(*(x[None].to(device_of(model)) for x in (volumes, maps, known)), moments.to(device_of(model))).maps[0].sigmoid().cpu()
             for s in steps:
                 occupied, looked, moving = _maps(data, index, s, eyes)
                 for name, chance in (("", future[s]), ("copy_", maps[0])):

@@ -64,6 +64,10 @@ class SurroundBatch:
     origins: Tensor
     directions: Tensor
 
+    def to(self, device: torch.device) -> SurroundBatch:
+        """The same there."""
+        return SurroundBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
 
 class SurroundSamples:
     """Draws batches from a sample set.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from astra.core.errors import BadInputError
@@ -63,6 +67,46 @@ def test_a_loss_that_is_not_finite_ends_it(tmp_path) -> None:
     model, _ = setup()
     with pytest.raises(BadInputError, match="not finite"):
         train(model, lambda step: {"bad": model.weight.sum() * float("nan")}, CONFIG, tmp_path, {"stage": "x"})
+
+
+def test_curves_are_drawn_where_asked_for(tmp_path) -> None:
+    pytest.importorskip("torch.utils.tensorboard")
+    model, losses = setup()
+    train(model, losses, replace(CONFIG, steps=6, tensorboard=True), tmp_path, {"stage": "x"})
+    assert any(file.name.startswith("events.out.tfevents") for file in tmp_path.iterdir())
+
+
+def test_half_precision_learns_too(tmp_path, request) -> None:
+    AcceleratorState._reset_state()  # precision is the process's
+    request.addfinalizer(AcceleratorState._reset_state)
+    model, losses = setup()
+    train(model, losses, replace(CONFIG, mixed_precision="bf16"), tmp_path, {"stage": "x"})
+    rows = [r["loss"] for r in metrics(tmp_path) if "loss" in r]
+    assert rows[-1] < 0.3 * rows[0]
+
+
+TWO = """
+import sys, torch
+from pathlib import Path
+from astra.training.loop import LoopConfig, process, train
+torch.manual_seed(process())  # weights that differ until they are shared
+model = torch.nn.Linear(3, 1)
+def losses(step):
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(2 * step + process()))
+    return {"square": (model(x) - x.sum(1, keepdim=True)).square().mean()}
+train(model, losses, LoopConfig(steps=5, batch=8, rate=0.05, warmup=2, threads=1), Path(sys.argv[1]) / "run", {"stage": "x"})
+torch.save(model.state_dict(), Path(sys.argv[1]) / f"{process()}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
+    subprocess.run(command, check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"})
+    one, other = (torch.load(tmp_path / f"{k}.pt", weights_only=True) for k in (0, 1))
+    torch.testing.assert_close(one, other)
 
 
 def test_the_rate_warms_up_and_falls() -> None:
