@@ -8,9 +8,11 @@ from pathlib import Path
 
 from astra.core.config import require
 from astra.fusion.relocalization import RelocalizationConfig
+from astra.fusion.smoothing import SmoothingConfig
 from astra.global_model.backends.select import BackendConfig, make_backend
 from astra.global_model.goal import GoalConfig, GoalFinder
 from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig, LoadedMap
+from astra.navigation.whereabouts import WhereaboutsConfig
 from astra.ros.global_inputs import InputsConfig
 
 
@@ -22,10 +24,11 @@ class GlobalNodeConfig:
     map_roots: tuple[str, ...] = field(default=(), metadata={"help": "folders that /astra/load_map may load from; default: the map's parent"})
     map_frame: str = field(default="map", metadata={"help": "frame of the map"})
     odom_frame: str = field(default="odom", metadata={"help": "frame of /odom"})
-    lost_period_s: float = field(default=1.0, metadata={"help": "between localizations while lost or in doubt [s]"})
-    tracking_period_s: float = field(default=2.5, metadata={"help": "between localizations once localized [s]"})
-    standing_period_s: float = field(default=10.0, metadata={"help": "between localizations once localized and at standstill [s]"})
-    max_cpu_share: float = field(default=0.2, metadata={"help": "of one core for localizing once localized; the period grows if need be"})
+    lost_period_s: float = field(default=0.5, metadata={"help": "least time between localizations while lost or in doubt [s]"})
+    tracking_period_s: float = field(default=1.0, metadata={"help": "least time between localizations once localized [s]"})
+    standing_period_s: float = field(default=2.0, metadata={"help": "least time between localizations once localized and at standstill [s]"})
+    max_lost_cpu_share: float = field(default=0.7, metadata={"help": "of one core for localizing while lost or in doubt; the period grows if need be"})
+    max_cpu_share: float = field(default=0.13, metadata={"help": "of one core for localizing once localized; the period grows if need be"})
     tf_rate_hz: float = field(default=25.0, metadata={"help": "rate of TF map→odom [Hz]"})
     pose_rate_hz: float = field(default=5.0, metadata={"help": "rate of /astra/pose [Hz]"})
     transform_tolerance_s: float = field(default=0.1, metadata={"help": "TF map→odom is stamped this far ahead [s]"})
@@ -34,17 +37,22 @@ class GlobalNodeConfig:
     near_radius_m: float = field(default=3.0, metadata={"help": "around the believed position, where the search starts [m]"})
     prior_sigma_m: float = field(default=0.3, metadata={"help": "least uncertainty of /initialpose [m]"})
     prior_sigma_rad: float = field(default=0.2, metadata={"help": "least uncertainty of /initialpose [rad]"})
+    scan: bool = field(default=True, metadata={"help": "while unsure, read the lidar for where there is room to look from; false for robots without one"})
+    half_width_m: float = field(default=0.30, metadata={"help": "of the robot with a margin, for that room [m]"})
     inputs: InputsConfig = field(default_factory=InputsConfig)
+    whereabouts: WhereaboutsConfig = field(default_factory=WhereaboutsConfig)
+    smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     relocalization: RelocalizationConfig = field(default_factory=RelocalizationConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     localizer: GlobalLocalizerConfig = field(default_factory=GlobalLocalizerConfig)
     goal: GoalConfig = field(default_factory=GoalConfig)
 
     def __post_init__(self) -> None:
-        for name in ("lost_period_s", "tracking_period_s", "standing_period_s", "near_radius_m", "prior_sigma_m", "prior_sigma_rad"):
+        for name in ("lost_period_s", "tracking_period_s", "standing_period_s", "near_radius_m", "prior_sigma_m", "prior_sigma_rad", "half_width_m"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
-        require(0.0 < self.max_cpu_share <= 1.0, "max_cpu_share", self.max_cpu_share, "in (0, 1]")
+        for name in ("max_cpu_share", "max_lost_cpu_share"):
+            require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
         require(20.0 <= self.tf_rate_hz <= 200.0, "tf_rate_hz", self.tf_rate_hz, "in 20..200")
         require(0.1 <= self.pose_rate_hz <= 50.0, "pose_rate_hz", self.pose_rate_hz, "in 0.1..50")
         require(0.0 <= self.transform_tolerance_s <= 2.0, "transform_tolerance_s", self.transform_tolerance_s, "in 0..2")

@@ -9,20 +9,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from astra.core.config import require
 from astra.core.errors import BadInputError
-from astra.core.types import seconds
+from astra.core.types import FloatArray, seconds
 from astra.fusion.relocalization import OdometryPoint, OdometryTrack
 from astra.geometry import CameraModel, Pose3, wrap_angle
 from astra.global_model.types import QueryView
+from astra.navigation.free_space import free_ways
 from astra.ros import qos
 from astra.ros.camera_sync import CameraSync, CameraSyncConfig, ImageRefusal
-from astra.ros.conversions import frame_from_image, model_from_camera_info, ns_from_stamp, pose2_from_pose
+from astra.ros.conversions import frame_from_image, model_from_camera_info, ns_from_stamp, pose2_from_pose, scan_from_msg
 from astra.ros.node import ERROR, OK, WARN, AstraLifecycleNode
+from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBuffer, TransformUnavailableError
+
+ODOMETRY_DEPTH = 50  # messages: a second of it
+IMAGE_DEPTH = 3  # of each camera: enough to find a set of one moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class InputsConfig:
     compressed: bool = field(default=False, metadata={"help": "subscribe <name>/image_raw/compressed instead of <name>/image_raw"})
     base_frame: str = field(default="base_link", metadata={"help": "the robot's frame, on the floor"})
     odometry_timeout_s: float = field(default=0.5, metadata={"help": "odometry silent for longer is stale [s]"})
+    camera_check_s: float = field(default=1.0, metadata={"help": "between looks at the cameras while nothing needs their images [s]"})
     clock_jump_s: float = field(default=0.5, metadata={"help": "a clock going back by more empties all buffers [s]"})
     restart_m: float = field(default=0.5, metadata={"help": "odometry that leaps by more beyond what a robot can drive has restarted [m]"})
     restart_speed_mps: float = field(default=3.0, metadata={"help": "what a robot can drive [m/s]"})
@@ -42,7 +50,7 @@ class InputsConfig:
 
     def __post_init__(self) -> None:
         require(len(self.camera_names) > 0, "camera_names", self.camera_names, "at least one name")
-        for name in ("odometry_timeout_s", "clock_jump_s", "restart_m", "restart_speed_mps"):
+        for name in ("odometry_timeout_s", "camera_check_s", "clock_jump_s", "restart_m", "restart_speed_mps"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
 
@@ -65,6 +73,7 @@ class GlobalInputs:
         config: names and limits.
         on_jump: called after the clock went back and everything was forgotten.
         on_restart: called with the last point before and the first after odometry restarted elsewhere.
+        scan: whether there is a lidar to read.
     """
 
     def __init__(
@@ -73,6 +82,8 @@ class GlobalInputs:
         config: InputsConfig,
         on_jump: Callable[[], None],
         on_restart: Callable[[OdometryPoint, OdometryPoint], None],
+        *,
+        scan: bool = False,
     ) -> None:
         self._node, self.config = node, config
         self._on_jump, self._on_restart = on_jump, on_restart
@@ -87,15 +98,20 @@ class GlobalInputs:
         self._unplaced: set[str] = set()  # cameras whose last image had no transform
         self._newest_clock_ns = 0
         self._jumps = self._restarts = self._broken = 0
-        self.subscriptions = [node.create_subscription(Odometry, "odom", self._odometry, qos.SENSOR)]
+        self._cameras_ns = -(10**18)
+        # Read when they are needed: images and odometry arrive far more often.
+        self._odometries = PolledSubscription(node, Odometry, "odom", qos.sensor(ODOMETRY_DEPTH))
+        self._scans = PolledSubscription(node, LaserScanMsg, "scan", qos.sensor(1)) if scan else None
+        kind, suffix = (CompressedImage, "image_raw/compressed") if config.compressed else (Image, "image_raw")
+        self._images = {name: PolledSubscription(node, kind, f"{name}/{suffix}", qos.sensor(IMAGE_DEPTH)) for name in config.camera_names}
         for name in config.camera_names:
-            kind, suffix = (CompressedImage, "image_raw/compressed") if config.compressed else (Image, "image_raw")
-            self.subscriptions.append(node.create_subscription(kind, f"{name}/{suffix}", functools.partial(self._image, name), qos.SENSOR))
             self._ask_for_info(name)
 
     def close(self) -> None:
         """End all subscriptions."""
-        for subscription in [*self.subscriptions, *self._info_subscriptions.values()]:
+        for polled in [self._odometries, *self._images.values(), *([self._scans] if self._scans is not None else [])]:
+            polled.destroy()
+        for subscription in self._info_subscriptions.values():
             self._node.destroy_subscription(subscription)
 
     def forget(self) -> None:
@@ -105,6 +121,8 @@ class GlobalInputs:
 
     def raw_views(self) -> tuple[int, tuple[RawView, ...]] | None:
         """The newest usable images of one moment with their stamp, or None; what is missing stands in the diagnostics."""
+        self.read_odometry()
+        self._read_images()
         now_ns = self._node.now_ns()
         found = self.sync.newest(now_ns)
         if found is None:
@@ -123,6 +141,21 @@ class GlobalInputs:
             self._unplaced.discard(name)
             views.append(RawView(name, message, model, base_from_cam))
         return (found.stamp_ns, tuple(views)) if len(views) >= self.config.sync.min_cameras else None
+
+    def free_ways(self, directions: int, half_width_m: float) -> FloatArray | None:
+        """How far the robot may drive in each of so many directions, the first straight ahead, counter-clockwise [m]; None without a fresh scan."""
+        messages = self._scans.drain() if self._scans is not None else []
+        if not messages or abs(seconds(self._node.now_ns() - ns_from_stamp(messages[-1].header.stamp))) > self.config.sync.max_age_s:
+            return None
+        try:
+            scan = scan_from_msg(messages[-1])
+        except BadInputError:
+            return None
+        base_from_lidar = self.base_from_frame(scan.frame)
+        if base_from_lidar is None:
+            return None
+        headings = 2.0 * math.pi * np.arange(directions) / directions
+        return free_ways(scan, base_from_lidar.pose2(), headings, half_width_m, half_width_m)
 
     def base_from_frame(self, frame_id: str) -> Pose3 | None:
         """base_from_cam by the image's frame; None if no transform is known."""
@@ -153,14 +186,19 @@ class GlobalInputs:
         return tuple(views)
 
     def check(self) -> None:
-        """Look at clocks and silences, and put what is wrong into the diagnostics; called by a timer."""
+        """Read odometry, look at clocks and silences, and put what is wrong into the diagnostics; called by a timer."""
+        self.read_odometry()
         now_ns = self._node.now_ns()
         for name in tuple(self._bad_image):
             self._ask_for_info(name)
         if now_ns < self._newest_clock_ns - round(self.config.clock_jump_s * 1e9):
             self._jump(f"ROS time went back by {seconds(self._newest_clock_ns - now_ns):.2f} s")
         self._newest_clock_ns = now_ns
-        self._report_cameras(now_ns)
+        steady_ns = self._node.steady_ns()
+        if seconds(steady_ns - self._cameras_ns) >= self.config.camera_check_s:
+            self._cameras_ns = steady_ns
+            self._read_images()
+            self._report_cameras(now_ns)
         newest = self.track.newest
         stale = newest is None or seconds(now_ns - newest.stamp_ns) > self.config.odometry_timeout_s
         text = "no odometry" if newest is None else "stale" if stale else "ok"
@@ -187,8 +225,16 @@ class GlobalInputs:
         self.forget()
         self._on_jump()
 
-    def _image(self, name: str, message: Any) -> None:
-        self.sync.add(name, ns_from_stamp(message.header.stamp), message, self._node.now_ns())
+    def read_odometry(self) -> None:
+        """Take in what odometry has said since the last time."""
+        for message in self._odometries.drain():
+            self._odometry(message)
+
+    def _read_images(self) -> None:
+        now_ns = self._node.now_ns()
+        for name, images in self._images.items():
+            for message in images.drain():
+                self.sync.add(name, ns_from_stamp(message.header.stamp), message, now_ns)
 
     def _ask_for_info(self, name: str) -> None:
         """Listen for a calibration; it comes with every image and changes with none, so that one is enough until an image does not fit it."""

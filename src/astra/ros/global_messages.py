@@ -19,6 +19,7 @@ from astra.core.types import FloatArray
 from astra.fusion.relocalization import Estimate
 from astra.geometry import Pose2
 from astra.global_model.types import Evidence, FindResult, GoalStatus, LocalizationResult, Status
+from astra.navigation.whereabouts import Verdict, planar_covariance
 from astra.ros.conversions import grid_message, pose2_from_pose, pose_from_pose2, pose_from_pose3, pose_stamped, stamp_from_ns
 from astra.topomap.types import EdgeKind, Landmark, Node, TopoMap
 
@@ -42,12 +43,6 @@ def localization_message(result: LocalizationResult, frame_id: str) -> Localizat
         float(t) for t in (result.times.coarse_s, result.times.consistency_s, result.times.fine_s)
     )
     return message
-
-
-def planar_covariance(covariance: FloatArray) -> FloatArray:
-    """(3, 3) of x, y, yaw from (6, 6) of x y z rx ry rz."""
-    planar: FloatArray = np.asarray(covariance, dtype=np.float64)[np.ix_(_PLANAR, _PLANAR)]
-    return planar
 
 
 def pose_message(estimate: Estimate, stamp_ns: int, frame_id: str) -> PoseWithCovarianceStamped:
@@ -121,6 +116,19 @@ def graph_markers(topomap: TopoMap, frame_id: str) -> MarkerArray:
     clear.header.frame_id = frame_id
     labels = [_label(frame_id, landmark) for landmark in topomap.landmarks.values() if _is_placed(landmark)]
     return MarkerArray(markers=[clear, *(m for m in (nodes, edges, signs) if m.points), *labels])
+
+
+def hypothesis_markers(verdict: Verdict | None, frame_id: str) -> MarkerArray:
+    """Where the robot may be, for RViz: arrows as dense as they are likely; none once it knows."""
+    clear = Marker(action=Marker.DELETEALL)
+    clear.header.frame_id = frame_id
+    arrows = []
+    for k, hypothesis in enumerate(() if verdict is None else verdict.hypotheses):
+        arrow = _marker(frame_id, "hypotheses", k, Marker.ARROW, 0.1, (0.85, 0.2, 0.2, 0.2 + 0.8 * hypothesis.weight))
+        arrow.scale.x = 0.6
+        arrow.pose = pose_from_pose2(hypothesis.estimate.map_from_base)
+        arrows.append(arrow)
+    return MarkerArray(markers=[clear, *arrows])
 
 
 def occupancy_message(folder: Path, frame_id: str, stamp_ns: int) -> Any | None:

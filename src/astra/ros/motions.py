@@ -79,6 +79,12 @@ class Motions:
         request = Spin.Goal(target_yaw=angle_rad, time_allowance=_duration(abs(angle_rad) / self._config.turn_radps + 5.0))
         self._send(self._spin, self._config.behavior_server, request, on_end)
 
+    def advance(self, odom_from_base: Pose2, odom_frame: str, distance_m: float, on_end: OnEnd) -> None:
+        """Drive straight on by odometry alone, as a route of one straight piece."""
+        goal = odom_from_base @ Pose2(distance_m, 0.0, 0.0)
+        line = np.array([[odom_from_base.x, odom_from_base.y], [goal.x, goal.y]])
+        self.follow(route_path(line, goal, self._node.now_ns(), odom_frame, self._config.route_step_m), on_end)
+
     def back_up(self, distance_m: float, on_end: OnEnd) -> None:
         """Drive straight back."""
         request = BackUp.Goal(speed=self._config.back_up_mps, time_allowance=_duration(distance_m / self._config.back_up_mps + 5.0))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
@@ -13,6 +15,7 @@ from astra.core.config import require
 from astra.core.errors import BadInputError
 from astra.core.types import LaserScan, nanoseconds, seconds
 from astra.geometry import Pose2
+from astra.navigation.free_space import free_ways
 from astra.navigation.mission import Fix, Tick
 from astra.navigation.recovery import widest_gap
 from astra.ros import qos
@@ -31,13 +34,15 @@ class WatchConfig:
     odom_frame: str = field(default="odom", metadata={"help": "frame of the odometry"})
     base_frame: str = field(default="base_link", metadata={"help": "frame of the robot"})
     localizer: str = field(default="astra_global", metadata={"help": "node whose heartbeat stands for map→odom"})
+    half_width_m: float = field(default=0.30, metadata={"help": "of the robot with a margin, for moves without a map [m]"})
+    look_limit_s: float = field(default=8.0, metadata={"help": "age at which the localizer's wish to look from elsewhere is forgotten [s]"})
     scan: bool = field(default=True, metadata={"help": "stand while the lidar is silent; false for robots without one"})
     stale_limit_s: float = field(default=2.0, metadata={"help": "age at which odometry or scan count as stale [s]"})
     map_odom_limit_s: float = field(default=2.0, metadata={"help": "age at which map→odom counts as no longer kept up [s]"})
     heartbeat_limit_s: float = field(default=5.0, metadata={"help": "silence after which a node counts as dead; they report once a second [s]"})
 
     def __post_init__(self) -> None:
-        for name in ("stale_limit_s", "map_odom_limit_s", "heartbeat_limit_s"):
+        for name in ("stale_limit_s", "map_odom_limit_s", "heartbeat_limit_s", "half_width_m", "look_limit_s"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "> 0")
 
@@ -60,12 +65,16 @@ class RobotWatch:
         # Read at each tick of the mission: they arrive far more often than it decides.
         self._odometry = PolledSubscription(node, Odometry, "odom", qos.SENSOR)
         self._scans = PolledSubscription(node, LaserScanMsg, "scan", qos.SENSOR) if config.scan else None
+        self._look: Pose2 | None = None  # in odom
+        self._look_seen = Freshness(config.look_limit_s)
+        self._looks = node.create_subscription(PoseStamped, "astra/look", self._on_look, qos.RELIABLE)
 
     def close(self) -> None:
         """Stop listening."""
         self._tf.destroy()
         self.heartbeats.destroy()
         self._odometry.destroy()
+        self._node.destroy_subscription(self._looks)
         if self._scans is not None:
             self._scans.destroy()
 
@@ -75,7 +84,9 @@ class RobotWatch:
         watched = [("odometry", self._odom_seen)] + ([("scan", self._scan_seen)] if self._config.scan else [])
         stale = tuple(name for name, seen in watched if not seen.is_fresh(steady))
         alive = self.heartbeats.is_active(self._config.localizer)
-        return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m)
+        if fix is Fix.GOOD:
+            return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m)
+        return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m, self._wish(), self._room_ahead_m())
 
     def keep_up(self) -> Fix:
         """Read what has arrived; to be called regularly, since ages count from when something was read."""
@@ -107,6 +118,13 @@ class RobotWatch:
         try:
             map_from_odom = self._tf.lookup(config.map_frame, config.odom_frame)
             return (map_from_odom @ self._tf.lookup(config.odom_frame, config.base_frame)).pose2()
+        except TransformUnavailableError:
+            return None
+
+    def odom_pose(self) -> Pose2 | None:
+        """odom_from_base; None if it is missing."""
+        try:
+            return self._tf.lookup(self._config.odom_frame, self._config.base_frame).pose2()
         except TransformUnavailableError:
             return None
 
@@ -146,6 +164,36 @@ class RobotWatch:
         except TransformUnavailableError:
             base_from_lidar = Pose2()
         return widest_gap(self._scan, base_from_lidar.yaw)
+
+    def _wish(self) -> Pose2 | None:
+        """From where the localizer would like to look, in base_link."""
+        odom_from_base = self.odom_pose()
+        if self._look is None or odom_from_base is None or not self._look_seen.is_fresh(self._node.steady_ns()):
+            return None
+        return odom_from_base.inverse() @ self._look
+
+    def _room_ahead_m(self) -> float:
+        """How far the robot may drive straight on; nothing without a fresh scan."""
+        if self._scan is None or not self._scan_seen.is_fresh(self._node.steady_ns()):
+            return 0.0
+        try:
+            base_from_lidar = self._tf.lookup(self._config.base_frame, self._scan.frame).pose2()
+        except TransformUnavailableError:
+            return 0.0
+        width = self._config.half_width_m
+        return float(free_ways(self._scan, base_from_lidar, np.zeros(1), width, width)[0])
+
+    def _on_look(self, message: PoseStamped) -> None:
+        try:
+            look = pose2_from_pose(message.pose)
+            if message.header.frame_id.lstrip("/") != self._config.odom_frame:
+                raise BadInputError(f"a look in frame {message.header.frame_id!r} instead of {self._config.odom_frame!r}")
+        except BadInputError as error:
+            self._trouble("look", str(error))
+            return
+        self._well("look")
+        self._look = look
+        self._look_seen.arrived(self._node.steady_ns())
 
     def _on_odometry(self, message: Odometry) -> None:
         x, y = message.pose.pose.position.x, message.pose.pose.position.y

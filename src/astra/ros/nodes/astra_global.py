@@ -11,24 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from astra_nav.msg import Localization
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid
 from visualization_msgs.msg import MarkerArray
 
 from astra.core.errors import BadInputError
-from astra.fusion.relocalization import Estimate, FixOutcome, FixReport, MapOdomEstimator, OdometryPoint, PoseFix, TrackState
-from astra.geometry import Pose2, Pose3
+from astra.core.types import FloatArray, seconds
+from astra.fusion.relocalization import Estimate, FixOutcome, FixReport, OdometryPoint, TrackState
+from astra.fusion.smoothing import JumpSmoother
+from astra.geometry import CameraRig, Pose2, Pose3, RigCamera
+from astra.global_model.looking import Look
 from astra.global_model.types import LocalizationResult, Query, Status
+from astra.navigation.whereabouts import Verdict, Whereabouts, look_pose
 from astra.ros import params, qos
+from astra.ros.conversions import pose_stamped
 from astra.ros.deferred import SerialWorker
 from astra.ros.global_engine import Engine, GlobalNodeConfig
 from astra.ros.global_inputs import GlobalInputs, RawView
 from astra.ros.global_messages import (
     estimate_from_pose_message,
     graph_markers,
+    hypothesis_markers,
     localization_message,
     occupancy_message,
-    planar_covariance,
     pose_message,
 )
 from astra.ros.global_services import GlobalServices
@@ -41,11 +46,25 @@ AT_ONCE = -(10**18)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """What a localization starts from. `odometry` at the images' stamp; `sure`: the robot knows where it is; `free_m`: see `most_telling`."""
+
+    stamp_ns: int
+    raw: tuple[RawView, ...]
+    odometry: OdometryPoint | None
+    sure: bool
+    near: Pose2 | None
+    free_m: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A localization and the processor time it took."""
+    """A localization, what the hypotheses say to it, the look that would tell most, and the processor time it took."""
 
     result: LocalizationResult
     cpu_s: float
+    verdict: Verdict | None = None
+    look: Look | None = None
 
 
 class AstraGlobal(AstraLifecycleNode):
@@ -66,20 +85,25 @@ class AstraGlobal(AstraLifecycleNode):
         self.config = config = params.declare_config(self, GlobalNodeConfig)
         self.engine: Engine | None = Engine.load(Path(config.map), config) if config.map else None
         self.roots = [Path(root).resolve() for root in config.map_roots] or ([Path(config.map).resolve().parent] if config.map else [])
-        self._estimator = MapOdomEstimator(config.relocalization)
+        self._belief = Whereabouts(config.whereabouts, config.relocalization)
+        self._estimator = self._belief.estimator
+        self._smoother, self._shown_ns = JumpSmoother(config.smoothing), 0
+        self._verdict: Verdict | None = None
         self._pending, self._started_ns, self._cpu_s = False, AT_ONCE, 0.0
         self._last_fix: OdometryPoint | None = None
         self._last_status = Status.LOST
         self._counts: Counter[str] = Counter()
         self._localizations = self.create_publisher(Localization, "astra/localization", qos.RELIABLE)
         self._poses = self.create_publisher(PoseWithCovarianceStamped, "astra/pose", qos.RELIABLE)
+        self._looks = self.create_publisher(PoseStamped, "astra/look", qos.RELIABLE)
+        self._hypotheses = self.create_publisher(MarkerArray, "astra/hypotheses", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "astra/graph_markers", qos.LATCHED)
         self._maps = self.create_publisher(OccupancyGrid, "map", qos.LATCHED) if config.publish_map else None
         for topic in ("astra/localization", "astra/pose", *(["map"] if config.publish_map else [])):
             self.own_topic(topic)
         self._tf = TfBroadcaster(self)
         self.worker = SerialWorker(self)
-        self.inputs = GlobalInputs(self, config.inputs, self._forget, self._odometry_restarted)
+        self.inputs = GlobalInputs(self, config.inputs, self._forget, self._odometry_restarted, scan=config.scan)
         self._guesses = self.create_subscription(PoseWithCovarianceStamped, "initialpose", self._on_guess, qos.RELIABLE)
         self._requests = GlobalServices(self, self)
         self._is_set_up = True
@@ -109,7 +133,7 @@ class AstraGlobal(AstraLifecycleNode):
         self._requests.close()
         self.inputs.close()
         self.destroy_subscription(self._guesses)
-        for publisher in (self._localizations, self._poses, self._markers, self._maps):
+        for publisher in (self._localizations, self._poses, self._looks, self._hypotheses, self._markers, self._maps):
             if publisher is not None:
                 self.destroy_publisher(publisher)
         self.engine = None
@@ -127,10 +151,10 @@ class AstraGlobal(AstraLifecycleNode):
         self.localize_now(lambda result: None, lambda error: None)
 
     def _period_s(self) -> float:
-        """Often while lost or in doubt, seldom once localized, seldom indeed at standstill, and never beyond the share of the processor."""
+        """2 Hz while lost or in doubt, 1 Hz once localized, half of that at standstill, and never beyond the share of the processor."""
         config = self.config
-        if self._estimator.state is not TrackState.TRACKING or self._estimator.outliers_in_a_row > 0:
-            return config.lost_period_s
+        if not self._belief.is_sure:
+            return max(config.lost_period_s, self._cpu_s / config.max_lost_cpu_share)
         now, then = self.inputs.track.newest, self._last_fix
         stands = False
         if now is not None and then is not None:
@@ -144,14 +168,17 @@ class AstraGlobal(AstraLifecycleNode):
         if found is None or engine is None:
             return None
         stamp_ns, raw = found
-        near = self._believed_at(stamp_ns)
+        sure = self._belief.is_sure
+        odometry = self.inputs.track.at(stamp_ns)
+        free_m = None if sure else self.inputs.free_ways(self.config.whereabouts.looking.turns, self.config.half_width_m)
+        task = Task(stamp_ns, raw, odometry, sure, self._believed_at(odometry), free_m)
         self._started_ns = self.now_ns()
 
         def done(answer: Answer) -> None:
             self._pending = False
             self._cpu_s = 0.7 * self._cpu_s + 0.3 * answer.cpu_s if self._cpu_s else answer.cpu_s
             if engine is self.engine:  # else the map was replaced meanwhile
-                self._take(answer.result)
+                self._take(answer)
             on_done(answer.result)
 
         def failed(error: Exception) -> None:
@@ -160,34 +187,47 @@ class AstraGlobal(AstraLifecycleNode):
             self.report(ERROR, "localizer", f"{type(error).__name__}: {error}")
             on_failed(error)
 
-        self._pending = self.worker.submit(lambda: self._localize(engine, stamp_ns, raw, near), done, failed)
+        self._pending = self.worker.submit(lambda: self._localize(engine, task), done, failed)
         return self._pending
 
-    def _localize(self, engine: Engine, stamp_ns: int, raw: tuple[RawView, ...], near: Pose2 | None) -> Answer:
-        """On the worker's thread."""
+    def _localize(self, engine: Engine, task: Task) -> Answer:
+        """On the worker's thread, which owns the hypotheses."""
         started = time.thread_time()
-        query = Query(stamp_ns, self.inputs.decode(raw), near, self.config.near_radius_m, on_floor=True)
+        views = self.inputs.decode(task.raw)
+        query = Query(task.stamp_ns, views, task.near, self.config.near_radius_m, on_floor=True, thorough=not task.sure)
         result = engine.localizer.localize(query)
-        return Answer(result, time.thread_time() - started)
+        if task.sure or task.odometry is None:
+            return Answer(result, time.thread_time() - started)
+        verdict = self._belief.consider(result, task.odometry, engine.localizer.likeness)
+        look = None
+        if verdict.is_ambiguous:
+            rig = CameraRig(tuple(RigCamera(view.camera, view.model, view.base_from_cam) for view in views))
+            look = self._belief.next_look(engine.loaded, rig, task.free_m)
+        return Answer(result, time.thread_time() - started, verdict, look)
 
-    def _take(self, result: LocalizationResult) -> None:
-        """Publish a localization and fuse its fix."""
+    def _take(self, answer: Answer) -> None:
+        """Publish a localization, fuse what it is worth, and say what to look at if that is not enough."""
+        result, verdict = answer.result, answer.verdict
         self.report(OK, "localizer", result.reason, cpu_s=f"{self._cpu_s:.2f}", period_s=f"{self._period_s():.1f}")
         self._last_status = result.status
         self._localizations.publish(localization_message(result, self.config.map_frame))
-        if result.status is not Status.LOCALIZED or result.map_from_base is None or result.covariance is None:
-            return
         odometry = self.inputs.track.at(result.stamp_ns)
         if odometry is None:
             self._counts["no odometry at the image's stamp"] += 1
             return
-        fix = PoseFix(odometry, result.map_from_base.pose2(), planar_covariance(result.covariance), result.confidence)
-        report = self._estimator.add_fix(fix)
-        self._counts[report.outcome.value] += 1
-        self._log(report)
-        if report.outcome.is_used:
-            self._last_fix = odometry
-            self._publish_transform()
+        report = self._belief.settle(result, odometry, verdict)
+        if report is not None:
+            self._counts[report.outcome.value] += 1
+            self._log(report)
+            if report.outcome.is_used:
+                self._last_fix, verdict = odometry, None
+                self._publish_transform()
+        if answer.look is not None and not self._belief.is_sure:
+            view = look_pose(odometry.odom_from_base, answer.look)
+            self._looks.publish(pose_stamped(view, result.stamp_ns, self.config.odom_frame))
+        if verdict is not None or self._verdict is not None:
+            self._hypotheses.publish(hypothesis_markers(verdict, self.config.map_frame))
+        self._verdict = verdict
 
     def _log(self, report: FixReport) -> None:
         jump = f"{report.jump_m:.2f} m, {math.degrees(report.jump_rad):.1f}°"
@@ -198,9 +238,8 @@ class AstraGlobal(AstraLifecycleNode):
         elif report.outcome is FixOutcome.OUTLIER:
             self.get_logger().info(f"a fix contradicts the estimate (χ² {report.chi_squared:.0f}); waiting for others")
 
-    def _believed_at(self, stamp_ns: int) -> Pose2 | None:
-        odometry = self.inputs.track.at(stamp_ns)
-        if odometry is None or self._estimator.state is TrackState.LOST or self._estimator.outliers_in_a_row > 0:
+    def _believed_at(self, odometry: OdometryPoint | None) -> Pose2 | None:
+        if odometry is None or self._estimator.state is TrackState.LOST or self._belief.contradictions > 0:
             return None
         estimate = self._estimator.estimate_at(odometry)
         return None if estimate is None else estimate.map_from_base
@@ -218,11 +257,12 @@ class AstraGlobal(AstraLifecycleNode):
             self._counts["initial poses refused"] += 1
             self.get_logger().warning(f"initial pose refused: {error}")
             return
-        self._estimator.set_prior(estimate, newest)
+        self._belief.set_prior(estimate, newest)
         self._started_ns = AT_ONCE
 
     def _forget(self) -> None:
-        self._estimator.reset()
+        self._belief.reset()
+        self._smoother.reset()
         self._last_fix, self._started_ns = None, AT_ONCE
 
     def _odometry_restarted(self, before: OdometryPoint, after: OdometryPoint) -> None:
@@ -234,7 +274,7 @@ class AstraGlobal(AstraLifecycleNode):
             spread = estimate.covariance.copy()
             for i, sigma in enumerate((self.config.prior_sigma_m, self.config.prior_sigma_m, self.config.prior_sigma_rad)):
                 spread[i, i] += sigma**2
-            self._estimator.set_prior(Estimate(estimate.map_from_base, spread), after)
+            self._belief.set_prior(Estimate(estimate.map_from_base, spread), after)
 
     def adopt(self, engine: Engine) -> None:
         """Replace the loaded map; where the robot is on it has to be found anew."""
@@ -246,9 +286,14 @@ class AstraGlobal(AstraLifecycleNode):
 
     def _publish_transform(self) -> None:
         map_from_odom = self._estimator.map_from_odom
-        if map_from_odom is None or not self.active or not self.config.publish_tf or self._estimator.state is TrackState.LOST:
+        newest = self.inputs.track.newest
+        if map_from_odom is None or newest is None or not self.active or not self.config.publish_tf or self._estimator.state is TrackState.LOST:
+            self._smoother.reset()
             return
-        stamp_ns = self.now_ns() + round(self.config.transform_tolerance_s * 1e9)
+        now_ns = self.now_ns()
+        map_from_odom = self._smoother.follow(map_from_odom, newest.odom_from_base, seconds(now_ns - self._shown_ns))
+        self._shown_ns = now_ns
+        stamp_ns = now_ns + round(self.config.transform_tolerance_s * 1e9)
         self._tf.send(self.config.map_frame, self.config.odom_frame, Pose3.from_pose2(map_from_odom), stamp_ns)
 
     def _publish_pose(self) -> None:
@@ -278,8 +323,10 @@ class AstraGlobal(AstraLifecycleNode):
         state, newest = self._estimator.state, self.inputs.track.newest
         estimate = None if newest is None else self._estimator.estimate_at(newest)
         sigma = "" if estimate is None else f"{estimate.position_sigma_m:.3f}"
-        doubts = self._estimator.outliers_in_a_row
+        doubts, verdict = self._belief.contradictions, self._verdict
         text = f"{state.value}, {doubts} fixes disagree" if doubts else state.value
+        if verdict is not None and verdict.is_ambiguous:
+            text = f"{text}, {len(verdict.hypotheses)} places fit"
         counts = {name.replace(" ", "_"): count for name, count in self._counts.items()}
         self.report(OK if state is TrackState.TRACKING else WARN, "localization", text, sigma_m=sigma, newest=self._last_status.value, **counts)
 

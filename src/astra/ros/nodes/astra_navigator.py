@@ -241,10 +241,19 @@ class AstraNavigator(node.AstraLifecycleNode):
                 self._motions.spin(angle_rad, lambda how, why: self._post(session, m.BehaviorEnded(how, why)))
             case m.BackUp(distance_m):
                 self._motions.back_up(distance_m, lambda how, why: self._post(session, m.BehaviorEnded(how, why)))
+            case m.Advance(distance_m):
+                self._advance(session, distance_m)
             case m.Halt():
                 self._motions.halt()
             case m.Finish():
                 self._finish(session, command)
+
+    def _advance(self, session: _Session, distance_m: float) -> None:
+        odom_from_base = self._watch.odom_pose()
+        if odom_from_base is None:
+            self._post(session, m.BehaviorEnded(m.Motion.UNAVAILABLE, "there is no odometry"))
+            return
+        self._motions.advance(odom_from_base, self._config.watch.odom_frame, distance_m, lambda how, why: self._post(session, m.BehaviorEnded(how, why)))
 
     def _finish(self, session: _Session, finish: m.Finish) -> None:
         report = self._report(session)
