@@ -43,6 +43,7 @@ from astra.mapping.progress import Progress, Quiet, StageClock
 from astra.mapping.scale import UNKNOWN_SOURCE, UNKNOWN_UNIT, ScaleConfig
 from astra.mapping.sfm import SfmConfig, SfmInput, forget_pairs, load_fragments, reconstruct, verify, write_database, write_metric_model
 from astra.mapping.sparse_occupancy import SparseConfig, grid_without_scans
+from astra.mapping.store import StoreConfig, slim_image, slimmed
 from astra.mapping.summary import counts, scale_witnesses, versions, warnings
 from astra.mapping.tour import Tour, base_from_sensor, is_calibrated, is_mounted, usable_rig
 from astra.mapping.tours import read_tours
@@ -70,6 +71,7 @@ class MappingConfig:
     graph: GraphConfig = field(default_factory=GraphConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
     threads: int = 2
     min_registered: float = 0.8  # share of the keyframes below which the map warns
     max_read_images: int = 800  # that the landmark extractor sees at most; those near others that showed something come first
@@ -328,18 +330,18 @@ class _Build:
             edges = build_edges(nodes, self.keyframes, found.seen_points(nodes), self.occupancy, self.config.graph, points, metre)
             info = self._info(found, nodes, landmarks, len(edges), out.name)
             topo = TopoMap(info, found.cameras(), nodes, edges, {mark.id: mark for mark in landmarks})
-            images = {view.image: self.work.images / Path(view.image).name for node in nodes.values() for view in node.views}
-            extras = Path(tempfile.mkdtemp(prefix=".extras.", dir=self.work.root))
-            try:
-                for number, fragment in enumerate(self.fragments):
+            with tempfile.TemporaryDirectory(prefix=".extras.", dir=self.work.root) as scratch:
+                extras, store = Path(scratch) / "extras", self.config.store
+                extras.mkdir()
+                for number, fragment in enumerate(self.fragments if store.model else ()):
                     write_metric_model(fragment.sfm, fragment.scale.metres_per_unit, fragment.map_from_sfm, extras / "sfm" / str(number))
                 write_cloud(thin_cloud(self.fragments[0].points_map, self.config.cloud), extras / "cloud.ply")
                 grid = self.occupancy or grid_without_scans(found, self.tours, self.config.sparse_occupancy, self.config.occupancy)
                 if grid is not None:
                     write_nav2_map(grid, extras / "nav2")
-                save_map(topo, found.map_features(nodes), images, out, {p.name: p for p in extras.iterdir()})
-            finally:
-                shutil.rmtree(extras, ignore_errors=True)
+                names = [view.image for node in nodes.values() for view in node.views]
+                images = {name: slim_image(self.work.images / Path(name).name, Path(scratch), store) for name in names}
+                save_map(topo, slimmed(found.map_features(nodes), store), images, out, {p.name: p for p in extras.iterdir()})
         return info
 
     def _info(self, found: Reconstruction, nodes: Mapping[int, Node], landmarks: Sequence[Landmark], edges: int, name: str) -> MapInfo:
