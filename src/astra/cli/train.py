@@ -11,6 +11,7 @@ EXAMPLES = """examples:
   astra train pretrain_3d --samples samples/train --validation samples/validate --out runs/pretrain_3d
   astra train pretrain_3d --config my.yaml --samples samples/train --out runs/mine
   astra train pretrain_4d --eyes runs/pretrain_3d/weights.safetensors --samples samples/train --out runs/pretrain_4d
+  astra train ablation --samples samples/train --validation samples/validate --out runs/ablation
   astra train export --eyes runs/pretrain_3d/weights.safetensors --forecaster runs/pretrain_4d/weights.safetensors --out models/eyes
   astra train finetune --drive my.mcap --eyes models/eyes/weights.safetensors --out runs/my_robot
 
@@ -29,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     forecast.add_argument("--eyes", type=Path, required=True, help="weights of pretrain_3d")
     _stage(forecast, _pretrain_4d)
     _export(stages.add_parser("export", help="trained weights to what runs on the robot (ONNX Runtime)"))
+    worth = stages.add_parser("ablation", help="what pretraining and depth are worth: short trainings with few labels, side by side")
+    worth.add_argument("--config", type=Path, help="YAML with overrides of AblationConfig")
+    worth.add_argument("--samples", type=Path, required=True, help="sample set to train on")
+    worth.add_argument("--validation", type=Path, required=True, help="sample set of validation worlds to measure on")
+    worth.add_argument("--out", type=Path, required=True, help="folder for trainings and report; it goes on where it was cut off")
+    worth.set_defaults(run=_ablation)
     _tune(stages.add_parser("finetune", help="train the eyes on with drives of one's own robot"))
 
 
@@ -101,6 +108,15 @@ def _pretrain_4d(args: argparse.Namespace) -> int:
     config = load_config(pretrain_4d.Pretrain4dConfig, args.config)
     validation = "" if args.validation is None else str(args.validation)
     print(pretrain_4d.run(replace(config, samples=str(args.samples), validation=validation, out=str(args.out), eyes=str(args.eyes))))
+    return 0
+
+
+def _ablation(args: argparse.Namespace) -> int:
+    from astra.core.config import load_config
+    from astra.training import ablation
+
+    ablation.compare(load_config(ablation.AblationConfig, args.config), args.samples, args.validation, args.out, lambda line: print(line, flush=True))
+    print((args.out / "report.md").read_text(encoding="utf-8"))
     return 0
 
 

@@ -220,6 +220,8 @@ def occupancy_results(rides: Sequence[Counts], label: str = "") -> list[Result]:
         ("people_recall_2m", lambda c: c.ratio("people/found", "people/true"), ""),
         ("total_iou_4m_all_free", lambda c: c.total_iou("nothing"), ""),
         ("unknown_share_4m", lambda c: c.ratio("wide/unknown", "wide/looked"), ""), ("depth_abs_rel", lambda c: c.ratio("depth/relative", "depth/pixels"), ""),
+        ("rendered_depth_abs_rel", lambda c: c.ratio("rendered/relative", "rendered/pixels"), ""),
+        ("rendered_psnr_db", lambda c: c.ratio("rendered/psnr", "rendered/looks"), ""),
     ]  # fmt: skip
     if any("wide_4d/tp" in c.values for c in rides):
         figures += [(f"obstacle_iou_4m_{who}", partial(Counts.obstacle_iou, name=f"wide_{who}"), "") for who in ("3d", "4d")]

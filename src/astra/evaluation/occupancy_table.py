@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import yaml
 
 from astra.core.config import require
 from astra.core.errors import BadInputError
 from astra.core.paths import atomic_write, cache_dir, recipe_hash, share_dir
-from astra.core.types import AnyArray, UInt8Array, nanoseconds
+from astra.core.types import nanoseconds
 from astra.datasets.glide import GlideConfig, glide
 from astra.datasets.samples import Sample, SampleSet
 from astra.evaluation.bench_report import Result, write_report
-from astra.evaluation.occupancy import Counts, best_thresholds, forecast_results, maps_of, occupancy_results, ride_counts
+from astra.evaluation.occupancy import Counts, best_thresholds, forecast_results, occupancy_results, ride_counts
+from astra.evaluation.occupancy_pictures import Renderer, most_motion, rendered_picture, ride_picture, strip_picture
 from astra.local_model.runtime import Eyes, EyesConfig, View, read_description
 from astra.sim.robot import RobotConfig
 from astra.sim.worlds.build import generate
@@ -65,10 +64,11 @@ def run(config: EyesTableConfig, out: Path, told: Told) -> list[Result]:
             continue
         eyes = Eyes(config.folder, ride[0].shard.rig(ride[0].image.shape[1:3]), EyesConfig(moments_s=MOMENTS_S))
         counts, views = ride_counts(eyes, ride, sweep=config.split == "validate")
+        _count_rendered(counts, Renderer(config.folder, eyes), ride, views)
         done[name] = counts
         with (out / EPISODES_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"ride": name, "eyes": weights, "counts": counts.values}) + "\n")
-        picture(eyes, ride, views, out / "pictures" / f"{name}.png")
+        _pictures(config.folder, eyes, ride, views, out / "pictures" / name)
         told(f"{name}: obstacle IoU {counts.obstacle_iou('wide'):.3f}, total {counts.total_iou('wide'):.3f}")
     rides = list(done.values())
     results = occupancy_results(rides)
@@ -83,10 +83,28 @@ def run(config: EyesTableConfig, out: Path, told: Told) -> list[Result]:
     about = (
         f"{len(rides)} rides in {config.split} worlds, eyes of {config.folder.name} by ONNX Runtime, true poses as odometry. Counted are cells that "
         "a camera sees or saw within the past 2 s, by its true depth; for the forecast, those that it sees now, while somebody in view moves. "
-        "Pictures: images; occupancy said, true, and foreseen a second ahead."
+        "Pictures: images; occupancy said, true, foreseen a second ahead, and what came true; `_forecast`: each half second, below it the truth; "
+        "`_rendered`: images, colour as rendered, depth, depth as rendered."
     )
     write_report(results, out, "What the eyes see", about)
     return results
+
+
+def _count_rendered(counts: Counts, renderer: Renderer, ride: Sequence[Sample], views: Sequence[View]) -> None:
+    """Depth and colour as the signed distance renders them, every eighth moment."""
+    for sample, view in list(zip(ride, views))[4::8]:
+        look = renderer(sample, view)
+        relative, pixels = look.abs_rel()
+        for name, value in (("relative", relative), ("pixels", pixels), ("psnr", look.psnr()), ("looks", 1.0)):
+            counts.add(f"rendered/{name}", value)
+
+
+def _pictures(folder: Path, eyes: Eyes, ride: Sequence[Sample], views: Sequence[View], path: Path) -> None:
+    ride_picture(eyes, ride, views, path.with_name(f"{path.name}.png"))
+    k = most_motion(ride, min(eyes.history_steps, len(ride) - 1))
+    rendered_picture(Renderer(folder, eyes)(ride[k], views[k]), path.with_name(f"{path.name}_rendered.png"))
+    if views[k].forecast is not None:
+        strip_picture(eyes, ride[k], views[k], path.with_name(f"{path.name}_forecast.png"))
 
 
 def _rides(config: EyesTableConfig, told: Told) -> Iterator[tuple[str, list[Sample]]]:
@@ -126,42 +144,3 @@ def _episodes(out: Path, weights: str) -> dict[str, Counts]:
     if any(row["eyes"] != weights for row in rows):
         raise BadInputError(f"{path} was measured with other eyes; choose another folder")
     return {row["ride"]: Counts(row["counts"]) for row in rows}
-
-
-def picture(eyes: Eyes, ride: Sequence[Sample], views: Sequence[View], path: Path) -> None:
-    """Every fourth moment of a ride: images, what was said, what is true, what was foreseen for a second later, and what came true."""
-    rows = []
-    for sample, view in list(zip(ride, views))[3::4][:4]:
-        grid = eyes.encoder.grid
-        true, looked, moving = maps_of(sample, grid.size_m, grid.resolution_m)
-        panels = [_map(view.wide, view.wide_seen), _truth(true, looked, moving)]
-        if view.forecast is not None:
-            later, seen, going = maps_of(sample, grid.size_m, grid.resolution_m, 2)
-            panels += [_map(view.forecast[eyes.config.moments_s.index(1.0)], view.wide_seen), _truth(later, seen, going)]
-        images = np.concatenate(list(np.asarray(sample.image)), axis=1)
-        maps = [np.asarray(cv2.resize(p, (192, 192), interpolation=cv2.INTER_NEAREST), np.uint8) for p in panels]
-        height = 192
-        images = np.asarray(cv2.resize(images, (images.shape[1] * height // images.shape[0] // 2, height // 2)), np.uint8)
-        images = np.vstack([images, np.full((height - images.shape[0], images.shape[1], 3), 255, np.uint8)])
-        rows.append(np.concatenate([images, *maps], axis=1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
-
-
-def _map(probability: AnyArray, seen: AnyArray) -> UInt8Array:
-    """Dark is occupied, blue unknown; ahead is up, left is left."""
-    shade = np.repeat((255 * (1.0 - probability))[..., None], 3, axis=-1).astype(np.uint8)
-    shade[~seen] = shade[~seen] // 2 + np.array([60, 60, 120], np.uint8)
-    return _upright(shade)
-
-
-def _truth(occupied: AnyArray, looked: AnyArray, moving: AnyArray) -> UInt8Array:
-    shade = np.where(occupied[..., None], 20, 255).astype(np.uint8).repeat(3, axis=-1)
-    shade[moving & occupied] = (220, 40, 40)
-    shade[~looked] = (140, 140, 190)
-    return _upright(shade)
-
-
-def _upright(picture_yx: UInt8Array) -> UInt8Array:
-    out: UInt8Array = np.ascontiguousarray(picture_yx.transpose(1, 0, 2)[::-1, ::-1])
-    return out

@@ -51,7 +51,7 @@ def test_the_buffer_moves_volumes_as_training_does() -> None:
 def test_before_training_nothing_moves() -> None:
     model = Forecaster(6, SMALL).eval()
     volumes = torch.rand(2, 4, 4, 6, 16, 16)
-    maps = torch.rand(2, 4, 16, 16) * 0.9 + 0.05
+    maps = (torch.rand(2, 1, 16, 16) * 0.9 + 0.05).expand(2, 4, 16, 16)
     out = model(volumes, maps, torch.ones(2, 4), torch.tensor([[0.5, 1.0, 2.0]] * 2))
     assert out.volumes.shape == (2, 3, 4, 6, 16, 16) and out.maps.shape == (2, 3, 16, 16)
     torch.testing.assert_close(out.volumes, volumes[:, :1].expand_as(out.volumes))

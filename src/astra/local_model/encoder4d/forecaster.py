@@ -12,6 +12,7 @@ from astra.local_model.config import ForecasterConfig
 
 HORIZON_S = 2.0
 SURE = 0.01  # no map is surer than this
+NOWHERE = 1e-3  # what a moved map says of cells that it did not reach
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ class Forecaster(nn.Module):
 
 
 class MapChange(nn.Module):
-    """Logits of the map ahead: those of the current map and a change, from the merged features and from how the maps of the past differ."""
+    """Logits of the map ahead: those of the maps so far, blended, and a change, from the merged features and from how the maps of the past differ."""
 
     def __init__(self, folded: int, past: int, deep: int, hidden: int = 48, fine: int = 12) -> None:
         super().__init__()
@@ -85,6 +86,7 @@ class MapChange(nn.Module):
             nn.Conv2d(hidden, hidden, 3, padding=2, dilation=2),
         )  # fmt: skip
         self.modulate = nn.Linear(deep, 2 * hidden)
+        self.blend = nn.Linear(deep, past)
         self.mix = nn.Sequential(
             nn.Conv2d(folded + hidden, hidden, 3, padding=1), nn.ReLU(inplace=True),
             nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(hidden, 4 * fine, 1),
@@ -94,17 +96,22 @@ class MapChange(nn.Module):
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.blend.weight)
+        with torch.no_grad():
+            self.blend.bias.copy_(-0.5 * torch.arange(past))
 
     def forward(self, merged: Tensor, maps: Tensor, known: Tensor, moment: Tensor) -> Tensor:
         """(B·F, Z·C, y, x) at half resolution, (B, P, Y, X), (B, P) and (B·F, deep) → (B·F, Y, X)."""
         b, _, y, x = maps.shape
+        maps = torch.where(maps < NOWHERE, maps[:, :1], maps)
         f = len(moment) // b
         motion = self.motion(torch.cat([maps, known[:, :, None, None].expand_as(maps)], 1)).repeat_interleave(f, 0)
         scale, shift = self.modulate(moment)[:, :, None, None].chunk(2, 1)
         mixed = self.mix(torch.cat([merged, torch.relu(motion * (1.0 + scale) + shift)], 1))
         wide = torch.cat([nn.functional.pixel_shuffle(mixed, 2)[..., :y, :x], maps.repeat_interleave(f, 0)], 1)
-        now = torch.logit(maps[:, :1], eps=SURE).repeat_interleave(f, 0)
-        out: Tensor = (now + self.leave(wide))[:, 0]
+        shares = self.blend(moment).softmax(1)[:, :, None, None]
+        so_far = (torch.logit(maps, eps=SURE).repeat_interleave(f, 0) * shares).sum(1)
+        out: Tensor = so_far + self.leave(wide)[:, 0]
         return out
 
 
