@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import FloatArray
+from astra.core.types import FloatArray, IntArray
 from astra.geometry import CameraRig, Pose2, Pose3
 from astra.global_model.loaded import LoadedMap
 
@@ -23,17 +23,17 @@ class LookingConfig:
     """Which motions are thought about, and when they are worth making."""
 
     turns: int = 8  # headings of a full turn
-    step_m: float = 1.0  # of a short move in each of these directions
+    steps_m: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)  # of moves in each of these directions; the way is made bit by bit, and thought over after each
     hypotheses: int = 6  # likeliest, that are told apart
     view_distance_m: float = 1.5  # of a map view from a foretold pose, for it to tell what is seen there
     view_angle_rad: float = math.radians(40.0)
-    metre_cost: float = 0.05  # of telling power, a metre of driving
+    metre_cost: float = 0.01  # of telling power, a metre of driving
     radian_cost: float = 0.01
     least_power: float = 0.02  # below which no motion is better than another
 
     def __post_init__(self) -> None:
         require(self.turns >= 2, "turns", self.turns, "≥ 2")
-        require(self.step_m >= 0.0, "step_m", self.step_m, "≥ 0")
+        require(all(step > 0.0 for step in self.steps_m), "steps_m", self.steps_m, "> 0")
         require(self.hypotheses >= 2, "hypotheses", self.hypotheses, "≥ 2")
         require(self.view_distance_m > 0.0, "view_distance_m", self.view_distance_m, "> 0")
         require(0.0 < self.view_angle_rad <= math.pi, "view_angle_rad", self.view_angle_rad, "in (0, π]")
@@ -42,7 +42,7 @@ class LookingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A motion worth making, in base_link now: turn to `turn_rad`, then drive `ahead_m`. `power` 0..1: how different the places then look."""
+    """A motion worth making, in base_link now: turn to `turn_rad`, then drive `ahead_m`. `power`: how much more the places then differ than now."""
 
     turn_rad: float
     ahead_m: float
@@ -64,35 +64,50 @@ def most_telling(
         return None
     weights = np.array([weight for _, weight in likeliest])
     weights /= weights.sum()
-    best: Look | None = None
+    motions = [(0.0, 0.0)]  # to stay: what the present view tells is known already
     for turn in range(config.turns):
         angle = math.remainder(2.0 * math.pi * turn / config.turns, 2.0 * math.pi)
-        for ahead in (0.0, config.step_m):
-            if (turn == 0 and ahead == 0.0) or (ahead > 0.0 and (free_m is None or free_m[turn] < ahead)):
-                continue
-            poses = [pose @ Pose2(0.0, 0.0, angle) @ Pose2(ahead, 0.0, 0.0) for pose, _ in likeliest]
-            told = _difference(loaded, rig, poses, weights, config)
-            power = told - config.metre_cost * ahead - config.radian_cost * abs(angle)
-            if power > config.least_power and (best is None or power > best.power):
-                best = Look(angle, ahead, power)
-    return best
+        motions += [(angle, 0.0)] if turn else []
+        motions += [(angle, step) for step in config.steps_m if free_m is not None and free_m[turn] >= step]
+    foretold = np.stack([_foreseen(loaded, rig, pose, motions, config) for pose, _ in likeliest], axis=1)
+    told = np.array([_difference(loaded, rows, weights) for rows in foretold])
+    turns, ways = np.array(motions).T
+    gain = told - told[0] - config.metre_cost * ways - config.radian_cost * np.abs(turns)
+    best = int(np.argmax(gain))
+    return Look(*motions[best], float(gain[best])) if gain[best] > config.least_power else None
 
 
-def _difference(loaded: LoadedMap, rig: CameraRig, poses: Sequence[Pose2], weights: FloatArray, config: LookingConfig) -> float:
-    """Σ_hk w_h w_k (1 − likeness of what each camera would see from h and k), mean over the cameras that the map foretells for both."""
-    foretold = np.array([[_foreseen(loaded, Pose3.from_pose2(pose) @ camera.base_from_cam, config) for camera in rig.cameras] for pose in poses])
-    place = np.asarray(loaded.features.place, dtype=np.float64)
+def _difference(loaded: LoadedMap, foretold: IntArray, weights: FloatArray) -> float:
+    """Σ_hk w_h w_k (1 − likeness of what each camera would see from h and k), mean over the cameras that the map foretells for both.
+
+    Args:
+        foretold: (H, C) rows of map views, −1 where the map has none.
+    """
+    place = loaded.features.place
     total = 0.0
-    for h in range(len(poses)):
-        for k in range(h + 1, len(poses)):
+    for h in range(len(weights)):
+        for k in range(h + 1, len(weights)):
             both = (foretold[h] >= 0) & (foretold[k] >= 0)
             if both.any():
-                alike = np.einsum("cd,cd->c", place[foretold[h][both]], place[foretold[k][both]])
-                total += 2.0 * float(weights[h] * weights[k]) * float(np.mean(1.0 - alike))
+                mine, other = (np.asarray(place[rows[both]], dtype=np.float64) for rows in (foretold[h], foretold[k]))
+                total += 2.0 * float(weights[h] * weights[k]) * float(np.mean(1.0 - np.einsum("cd,cd->c", mine, other)))
     return total
 
 
-def _foreseen(loaded: LoadedMap, map_from_cam: Pose3, config: LookingConfig) -> int:
-    """The row of the map view that shows best what a camera would see from there, −1 if none does."""
-    rows = loaded.rows_like(map_from_cam, 1, config.view_distance_m, config.view_angle_rad)
-    return int(rows[0]) if len(rows) else -1
+def _foreseen(loaded: LoadedMap, rig: CameraRig, pose: Pose2, motions: Sequence[tuple[float, float]], config: LookingConfig) -> IntArray:
+    """The rows (M, C) of the map views that show best what each camera would see after each motion, −1 where none does."""
+    farthest = max(way for _, way in motions) + config.view_distance_m + 1.0
+    near = np.flatnonzero(np.linalg.norm(loaded.view_positions[:, :2] - [pose.x, pose.y], axis=1) <= farthest)
+    rows = np.full((len(motions), len(rig.cameras)), -1, dtype=np.int64)
+    if len(near) == 0:
+        return rows
+    cameras = [Pose3.from_pose2(pose @ Pose2(0.0, 0.0, turn) @ Pose2(way, 0.0, 0.0)) @ c.base_from_cam for turn, way in motions for c in rig.cameras]
+    positions, axes = np.array([c.translation for c in cameras]), np.array([c.rotation[:, 2] for c in cameras])
+    distance = np.linalg.norm(positions[:, None] - loaded.view_positions[near], axis=2)
+    angle = np.arccos(np.clip(axes @ loaded.view_axes[near].T, -1.0, 1.0))
+    shown = (distance <= config.view_distance_m) & (angle <= config.view_angle_rad)
+    cost = np.where(shown, distance / config.view_distance_m + angle / config.view_angle_rad, np.inf)
+    best = np.argmin(cost, axis=1)
+    found = np.isfinite(cost[np.arange(len(best)), best])
+    rows.reshape(-1)[found] = near[best[found]]
+    return rows

@@ -67,7 +67,7 @@ class LookAround:
             return None
         bearing = math.atan2(tick.look.y, tick.look.x)
         if abs(bearing) > _TURNED_RAD:
-            return self._turn(bearing)
+            return Spin(bearing)  # part of the move
         step = self._advance(tick, away_m)
         self._shut = step is None
         return step

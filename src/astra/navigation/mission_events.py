@@ -237,8 +237,8 @@ class MissionConfig:
     look_step_rad: float = math.pi / 4.0
     look_pause_s: float = 3.0  # stand after each step: a sharp image and its evaluation
     look_turns: float = 2.0  # full turns before the robot admits that it is lost
-    look_moves: int = 4  # short moves to another view, before it does
-    look_move_m: float = 1.0  # longest such move
+    look_moves: int = 10  # moves to other views, before it does
+    look_move_m: float = 1.5  # longest of them
     look_margin_m: float = 0.15  # room that must be left at its end
     look_motion_s: float = 20.0  # longest turn or move while looking around
     look_limit_s: float = 180.0  # of looking around at all
