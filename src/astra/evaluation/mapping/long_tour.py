@@ -92,7 +92,7 @@ def stations(path: FloatArray, count: int) -> FloatArray:
         ahead = np.gradient(way, axis=0)
         yaw = gaussian_filter1d(np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0])), 5)
         aside = ASIDE_M * ((lap // 2) % 3 - 1) * np.stack([-np.sin(yaw), np.cos(yaw)], axis=1)
-        for pose in _turned(np.column_stack([way + aside, yaw])):
+        for pose in _turned(np.column_stack([way + aside, yaw]), last):
             turn = 0.0 if last is None else abs(math.remainder(float(pose[2] - last[2]), 2.0 * math.pi))
             if last is None or math.dist(pose[:2], last[:2]) / STEP_M + turn / STEP_RAD >= 1.0:
                 out.append(pose)
@@ -118,9 +118,9 @@ def _even(path: FloatArray) -> FloatArray:
     return np.stack([np.interp(s, along, path[:, k]) for k in (0, 1)], axis=1)
 
 
-def _turned(poses: FloatArray) -> Iterator[FloatArray]:
-    """Poses (N, 3), with turns on the spot where the way turns about."""
-    before = poses[0]
+def _turned(poses: FloatArray, last: FloatArray | None) -> Iterator[FloatArray]:
+    """Poses (N, 3), with turns on the spot where the way turns about, the first from the `last` pose of the lap before."""
+    before = poses[0] if last is None else last
     for pose in poses:
         turn = math.remainder(float(pose[2] - before[2]), 2.0 * math.pi)
         steps = max(math.ceil(abs(turn) / math.radians(5.0)), 1)
