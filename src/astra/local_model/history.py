@@ -63,15 +63,10 @@ def moved(volume: Float32Array, past_from_now: Pose2, grid: VoxelGrid) -> Float3
     place = (then + grid.size_m / 2.0) / grid.resolution_m - 0.5  # in cells, centres at integers
     low = np.floor(place).astype(np.int64)
     part = (place - low).astype(np.float32)
-    rows, columns, weights = [], [], []
-    for dx in (0, 1):
-        for dy in (0, 1):
-            cx, cy = low[:, 0] + dx, low[:, 1] + dy
-            inside = np.flatnonzero((cx >= 0) & (cx < n) & (cy >= 0) & (cy < n))
-            share = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-            rows.append(inside)
-            columns.append((cy * n + cx)[inside])
-            weights.append(share[inside])
-    matrix = sparse.csr_matrix((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(n * n, n * n))
+    corners = [(low + corner, np.abs(1 - corner - part).prod(axis=1)) for corner in np.array([[0, 0], [1, 0], [0, 1], [1, 1]])]
+    inside = np.stack([((cells >= 0) & (cells < n)).all(axis=1) for cells, _ in corners], axis=1)
+    columns = np.where(inside, np.stack([cells[:, 1] * n + cells[:, 0] for cells, _ in corners], axis=1), 0)
+    weights = np.where(inside, np.stack([share for _, share in corners], axis=1), 0.0).astype(np.float32)
+    matrix = sparse.csr_matrix((weights.ravel(), columns.astype(np.int32).ravel(), np.arange(0, 4 * n * n + 1, 4, dtype=np.int32)), shape=(n * n, n * n))
     flat = np.ascontiguousarray(volume.reshape(-1, n * n).T)
     return np.ascontiguousarray((matrix @ flat).T, dtype=np.float32).reshape(volume.shape)
