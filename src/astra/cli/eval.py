@@ -12,15 +12,18 @@ EXAMPLES = """examples:
   astra eval occupancy --out eval/eyes --eyes models/eyes          rides through unseen worlds, minutes
   astra eval goals --out eval/goals                               six hundred sentences, minutes
   astra eval odometry --out eval/odometry                         sixty runs without cameras: half an hour
+  astra eval relocalization --out eval/waking --maps eval/mapping/maps   unknown starts: an hour
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour), results.json (a flat list of name, value, unit, n, ci95), report.md and pictures/.
 Worlds and drives are made once and kept in $ASTRA_CACHE.
 """
 EYES = "what the shipped eyes see, and foresee, in unseen worlds"
+WAKING = "waking up anywhere: one frame, five, and looking around on purpose"
 ODOMETRY = "wheels and IMU over robots with errors of their own"
 GOALS = "sentences over the landmarks of unseen worlds"
-TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY}
+TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY,
+          "relocalization": WAKING}  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before, from the artefacts that are left of it")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds and drives that are not there yet")
     parser.add_argument("--eyes", type=Path, default=Path("models/eyes"), help="occupancy, forecast: the exported eyes (default: %(default)s)")
+    parser.add_argument("--maps", type=Path, help="relocalization: folder of maps that `astra eval mapping` has built (OUT/maps)")
+    parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
     parser.set_defaults(run=run)
 
 
@@ -46,6 +51,17 @@ def run(args: argparse.Namespace) -> int:
         from astra.evaluation import odometry
 
         odometry.run(odometry.OdometryTableConfig(args.split, 6 if args.quick else 60, args.again), args.out, _progress)
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
+    if args.table == "relocalization":
+        from astra.core.errors import BadInputError
+        from astra.evaluation import relocalization
+
+        if args.maps is None:
+            raise BadInputError("relocalization needs --maps: a folder of maps that `astra eval mapping` has built")
+        names = tuple(args.cameras.split(",")) if args.cameras else ()
+        config = relocalization.RelocalizationTableConfig(args.maps, 2 if args.quick else 12, names, args.only)
+        relocalization.run(config, args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     if args.table == "goals":

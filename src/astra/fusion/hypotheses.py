@@ -35,8 +35,9 @@ class HypothesesConfig:
     max_gain: float = 30.0  # by which one observation may favour a hypothesis
     independent_m: float = 0.5  # driven between two observations, for the second to count in full …
     independent_rad: float = math.radians(30.0)  # … or turned
-    least_share: float = 0.15  # of an observation from the same spot
-    max_probability: float = 0.95  # of all that one observation offers: images can always deceive
+    least_share: float = 0.15  # of the second observation from the same spot …
+    repeat_share: float = 0.6  # … and by how much each further one counts less: a mistake repeated for ever is still a mistake
+    max_probability: float = 0.9  # of all that one observation offers: images can always deceive
     likeness_sharpness: float = 12.0  # of the looks: e-folds of weight per unit of cosine
     merge_m: float = 0.35
     merge_rad: float = math.radians(12.0)
@@ -51,7 +52,7 @@ class HypothesesConfig:
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0, name, value, "a finite number > 0")
         require(self.max_gain > 1.0, "max_gain", self.max_gain, "> 1")
-        for name in ("least_share", "max_probability", "sure_weight", "least_weight"):
+        for name in ("least_share", "repeat_share", "max_probability", "sure_weight", "least_weight"):
             require(getattr(self, name) < 1.0, name, getattr(self, name), "< 1")
 
 
@@ -87,6 +88,7 @@ class HypothesisFilter:
         self._unknown = 1.0
         self._odometry: OdometryPoint | None = None
         self._observed_at: OdometryPoint | None = None
+        self._repeats = 0  # observations from the same spot after the first
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
@@ -124,15 +126,16 @@ class HypothesisFilter:
         heading = config.drift_sigma_rad_per_m**2 * driven + config.drift_sigma_rad_per_rad**2 * turned
         self._covariances = jacobian @ self._covariances @ jacobian.transpose(0, 2, 1) + np.diag([position, position, heading])
 
-    def observe(self, sightings: Sequence[Sighting], likeness: Likeness | None = None) -> None:
+    def observe(self, sightings: Sequence[Sighting], likeness: Likeness | None = None, *, turning_shows: bool = True) -> None:
         """Weigh all hypotheses by an observation at the odometry told last.
 
         Args:
             sightings: the poses that it offers; none say nothing.
             likeness: how alike the images and what the map shows from poses (K, 3) x, y, yaw are: cosine (K,), NaN where the map has no
                 view to compare, which says nothing.
+            turning_shows: whether a turn on the spot shows anything new; not to cameras that look all around.
         """
-        share = self._share()
+        share = self._share(turning_shows)
         usable = [s for s in sightings if s.map_from_base.is_finite() and np.isfinite(s.covariance).all() and s.probability > 0.0]
         if usable:
             self._weigh(usable, share)
@@ -169,14 +172,18 @@ class HypothesisFilter:
         self._weights *= np.exp(np.maximum(share * self.config.likeness_sharpness * off, -math.log(self.config.max_gain)))
         self._normalise()
 
-    def _share(self) -> float:
-        """How independent an observation is of the one before it, least_share … 1; remembers where it was made."""
+    def _share(self, turning_shows: bool) -> float:
+        """How independent an observation is of those before it, at most 1; remembers where it was made."""
         here, last = self._odometry, self._observed_at
         self._observed_at = here
         if here is None or last is None:
             return 1.0
-        moved = (here.driven_m - last.driven_m) / self.config.independent_m + (here.turned_rad - last.turned_rad) / self.config.independent_rad
-        return float(np.clip(moved, self.config.least_share, 1.0))
+        moved = (here.driven_m - last.driven_m) / self.config.independent_m
+        if turning_shows:
+            moved += (here.turned_rad - last.turned_rad) / self.config.independent_rad
+        self._repeats = self._repeats + 1 if moved < self.config.least_share else 0
+        least = self.config.least_share * self.config.repeat_share ** max(self._repeats - 1, 0)
+        return float(np.clip(moved, least, 1.0))
 
     def _fit(self, sighting: Sighting) -> tuple[FloatArray, BoolArray]:
         """Density (K,) of the sighting under each hypothesis, and which are so close that it is theirs (χ² of 3 degrees, 99.9 %)."""

@@ -197,6 +197,9 @@ class GlobalLocalizer:
             attempts.append(replace(self._solve_place(query, images, votes, place), place=place))
             if not query.thorough and attempts[-1].objection is None and attempts[-1].confidence >= self.config.strong_confidence:
                 break
+        for suspect in query.suspects:
+            matches_there = self._match_by_pose(query, images, Pose3.from_pose2(suspect))
+            attempts.append(self._judge(query, matches_there, solve_rig_pose(query.views, matches_there, self.config.fine)))
         done = time.perf_counter()
         return attempts, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
 

@@ -22,7 +22,7 @@ from astra.global_model.loaded import LoadedMap
 class LookingConfig:
     """Which motions are thought about, and when they are worth making."""
 
-    turns: int = 8  # headings of a full turn
+    turns: int = 16  # headings of a full turn
     steps_m: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)  # of moves in each of these directions; the way is made bit by bit, and thought over after each
     hypotheses: int = 6  # likeliest, that are told apart
     view_distance_m: float = 1.5  # of a map view from a foretold pose, for it to tell what is seen there

@@ -41,7 +41,7 @@ class Query:
 
     `near`, `near_radius_m`: where the robot believes to be, a hint that adds candidates and never excludes one.
     `on_floor`: base_link is known to stand level on the floor, so that poses in the air are wrong.
-    `thorough`: try every place that may be it, so that look-alikes are named too.
+    `thorough`: try every place that may be it, so that look-alikes are named too; `suspects` (base poses) among them.
     """
 
     stamp_ns: int
@@ -50,6 +50,7 @@ class Query:
     near_radius_m: float = 3.0
     on_floor: bool = False
     thorough: bool = False
+    suspects: tuple[Pose2, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.views:

@@ -36,13 +36,15 @@ class WhereaboutsConfig:
     max_contradictions: int = field(default=8, metadata={"help": "localizations in a row that the belief may contradict before it is given up"})
     sighting_sigma_m: float = field(default=0.03, metadata={"help": "the map's own error, added to each pose [m]"})
     sighting_sigma_rad: float = field(default=0.01, metadata={"help": "the map's own error, added to each heading [rad]"})
+    longest_way_m: float = field(default=3.0, metadata={"help": "of a move where no view tells more than another [m]"})
+    shortest_way_m: float = field(default=0.6, metadata={"help": "shorter ones show nothing new [m]"})
     hypotheses: HypothesesConfig = field(default_factory=HypothesesConfig)
     looking: LookingConfig = field(default_factory=LookingConfig)
 
     def __post_init__(self) -> None:
         require(0.0 < self.rival_weight < 0.5, "rival_weight", self.rival_weight, "in (0, 0.5)")
         require(self.max_contradictions >= 3, "max_contradictions", self.max_contradictions, "≥ 3")
-        for name in ("sighting_sigma_m", "sighting_sigma_rad"):
+        for name in ("sighting_sigma_m", "sighting_sigma_rad", "longest_way_m", "shortest_way_m"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
 
@@ -93,21 +95,40 @@ class Whereabouts:
 
     # --- the hypotheses -------------------------------------------------------------------------------------------------------------
 
-    def consider(self, result: LocalizationResult, odometry: OdometryPoint, likeness: Likeness | None = None) -> Verdict:
-        """Weigh all hypotheses by a localization at this odometry; to be called while the robot is not sure."""
-        if self._stale:
-            self._filter.reset()
-            self._stale = False
-        self._filter.advance(odometry)
-        self._filter.observe(self._sightings(result), likeness)
+    def suspects(self, odometry: OdometryPoint) -> tuple[Pose2, ...]:
+        """Where the robot may be at this odometry, likeliest first: what the next localization shall try too, so that all are judged alike."""
+        self._carry(odometry)
+        likely = [h for h in self._filter.hypotheses if h.weight >= self.config.rival_weight]
+        return tuple(h.estimate.map_from_base for h in likely[: self.config.looking.hypotheses])
+
+    def consider(self, result: LocalizationResult, odometry: OdometryPoint, rig: CameraRig, likeness: Likeness | None = None) -> Verdict:
+        """Weigh all hypotheses by a localization at this odometry, from the images of this rig; to be called while the robot is not sure."""
+        self._carry(odometry)
+        self._filter.observe(self._sightings(result), likeness, turning_shows=not sees_all_around(rig))
         all_ = self._filter.hypotheses
         kept = tuple(h for h in all_ if h.weight >= self.config.rival_weight)
         return Verdict(self._filter.winner, kept, self._filter.unknown)
 
     def next_look(self, loaded: LoadedMap, rig: CameraRig, free_m: FloatArray | None = None) -> Look | None:
-        """The motion that would tell the hypotheses apart best; None if there is nothing to tell apart, or nothing that tells."""
+        """The motion that would tell the hypotheses apart best.
+
+        None if there is nothing to tell apart, or if nothing tells: then turning will show more, unless the cameras see all around; to
+        them only another place does, and the look leads to where there is most room, rather ahead than back.
+        """
         rivals = [(h.estimate.map_from_base, h.weight) for h in self._filter.hypotheses if h.weight >= self.config.rival_weight]
-        return most_telling(loaded, rig, rivals, free_m, self.config.looking)
+        look = most_telling(loaded, rig, rivals, free_m, self.config.looking)
+        if look is not None or len(rivals) < 2 or free_m is None or not sees_all_around(rig):
+            return look
+        angles = np.remainder(2.0 * math.pi * np.arange(len(free_m)) / len(free_m) + math.pi, 2.0 * math.pi) - math.pi
+        best = int(np.argmax(np.minimum(free_m, self.config.longest_way_m) * (1.0 - np.abs(angles) / (1.5 * math.pi))))
+        ahead_m = min(float(free_m[best]), self.config.longest_way_m)
+        return Look(float(angles[best]), ahead_m, 0.0) if ahead_m >= self.config.shortest_way_m else None
+
+    def _carry(self, odometry: OdometryPoint) -> None:
+        if self._stale:
+            self._filter.reset()
+            self._stale = False
+        self._filter.advance(odometry)
 
     # --- the estimate ---------------------------------------------------------------------------------------------------------------
 
@@ -164,6 +185,12 @@ def _offers(result: LocalizationResult) -> list[Sighting]:
         offers.append(Sighting(result.map_from_base.pose2(), planar_covariance(result.covariance), result.confidence))
     offers += [Sighting(a.map_from_base.pose2(), planar_covariance(a.covariance), a.confidence) for a in result.alternatives]
     return offers
+
+
+def sees_all_around(rig: CameraRig) -> bool:
+    """Whether the cameras leave no direction out, so that a turn on the spot shows nothing new."""
+    seen = sum(2.0 * math.atan(camera.model.width / (2.0 * camera.model.fx)) for camera in rig.cameras)
+    return seen > 0.9 * 2.0 * math.pi
 
 
 def look_pose(odom_from_base: Pose2, look: Look) -> Pose2:

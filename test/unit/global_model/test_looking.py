@@ -7,7 +7,7 @@ import pytest
 
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
 from astra.global_model.loaded import LoadedMap
-from astra.global_model.looking import most_telling
+from astra.global_model.looking import LookingConfig, most_telling
 from astra.topomap import Edge, MapInfo, Node, TopoMap, View
 from astra.topomap.features import MapFeatures
 
@@ -41,6 +41,7 @@ def aisles(different):
     return LoadedMap(TopoMap(MapInfo("aisles", "given"), {"front": CAMERA}, nodes, edges, {}), features)
 
 
+EIGHT = LookingConfig(turns=8)
 BOTH = ((Pose2(2.0, 0.0, 0.0), 0.5), (Pose2(2.0, 6.0, 0.0), 0.5))
 
 
@@ -52,15 +53,15 @@ def test_the_robot_turns_to_where_the_places_differ():
 
 def test_a_short_move_is_worth_it_where_no_turn_tells_anything():
     loaded = aisles({(3, 0)})
-    look = most_telling(loaded, FRONT, BOTH, np.full(8, 3.0))
+    look = most_telling(loaded, FRONT, BOTH, np.full(8, 3.0), EIGHT)
     assert look is not None
     assert (look.turn_rad, look.ahead_m) == (0.0, 1.0)
-    blocked = most_telling(loaded, FRONT, BOTH, np.zeros(8))
+    blocked = most_telling(loaded, FRONT, BOTH, np.zeros(8), EIGHT)
     assert blocked is None or blocked.ahead_m == 0.0
 
 
 def test_places_that_look_the_same_everywhere_make_no_motion_worth_it():
-    assert most_telling(aisles(set()), FRONT, BOTH, np.full(8, 3.0)) is None
+    assert most_telling(aisles(set()), FRONT, BOTH, np.full(8, 3.0), EIGHT) is None
 
 
 def test_one_place_needs_no_second_look():

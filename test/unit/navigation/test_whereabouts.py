@@ -7,7 +7,7 @@ import pytest
 
 from astra.core.types import LaserScan
 from astra.fusion.relocalization import FixOutcome, OdometryPoint, TrackState
-from astra.geometry import Pose2, Pose3, wrap_angle
+from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera, wrap_angle
 from astra.global_model.types import Alternative, LocalizationResult, Status
 from astra.navigation.free_space import free_ways
 from astra.navigation.mission import (
@@ -31,6 +31,7 @@ from astra.navigation.protocols import GoalPlace
 from astra.navigation.whereabouts import Whereabouts, WhereaboutsConfig
 
 NEXT_DOOR = Pose2(0.0, 6.0, 0.0)  # the second room, as seen from the first
+FRONT = CameraRig((RigCamera("front", CameraModel.from_fov(160, 120, math.pi / 2), BODY_FROM_OPTICAL),))
 SIGN = (3.0, 1.0)  # in the first room alone
 COVARIANCE = np.diag([0.02, 0.02, 0.01, 0.01, 0.01, 0.01]) ** 2
 SOFA = GoalPlace(7, "sofa", 0.9, Pose2(1.0, 1.0, 0.0), "seen")
@@ -82,7 +83,7 @@ class TwoRooms:
         whereabouts.estimator.advance(odometry)
         if self.motion is None and round(self.now_s * 4) % 4 == 0:
             result = self.localize()
-            verdict = None if whereabouts.is_sure else whereabouts.consider(result, odometry)
+            verdict = None if whereabouts.is_sure else whereabouts.consider(result, odometry, FRONT)
             whereabouts.settle(result, odometry, verdict)
             self.look = self.wish(verdict)
         wish = None if self.look is None else self.odom.inverse() @ self.look
@@ -170,7 +171,7 @@ def test_no_move_without_room_and_rooms_without_a_difference_end_lost():
 def feed(whereabouts, result, k, driven=0.0):
     odometry = OdometryPoint(k * 10**9, Pose2(driven, 0.0, 0.0), driven)
     whereabouts.estimator.advance(odometry)
-    verdict = None if whereabouts.is_sure else whereabouts.consider(result, odometry)
+    verdict = None if whereabouts.is_sure else whereabouts.consider(result, odometry, FRONT)
     return whereabouts.settle(result, odometry, verdict)
 
 
@@ -182,10 +183,10 @@ def tracking():
     return whereabouts
 
 
-def test_a_clear_place_is_believed_after_two_looks_at_standstill():
+def test_a_clear_place_is_believed_after_three_looks_at_standstill():
     whereabouts = Whereabouts()
-    reports = [feed(whereabouts, localized(Pose2(1.0, 2.0, 0.0), 0.99), k) for k in range(2)]
-    assert [r.outcome for r in reports] == [FixOutcome.PENDING, FixOutcome.STARTED]
+    reports = [feed(whereabouts, localized(Pose2(1.0, 2.0, 0.0), 0.99), k) for k in range(3)]
+    assert [r.outcome for r in reports] == [FixOutcome.PENDING, FixOutcome.PENDING, FixOutcome.STARTED]
 
 
 def test_what_odometry_foretells_goes_before_a_likelier_look_alike():
@@ -210,7 +211,7 @@ def test_endless_contradiction_ends_the_belief():
         assert whereabouts.estimator.state is TrackState.TRACKING
         feed(whereabouts, localized(Pose2(5.0 * k, -7.0 * (k % 2), 0.5 * k), 0.9), 4 + k)
     assert whereabouts.estimator.state is TrackState.LOST
-    outcomes = [feed(whereabouts, localized(Pose2(3.0, 3.0, 0.0), 0.99), 20 + k).outcome for k in range(8)]
+    outcomes = [feed(whereabouts, localized(Pose2(3.0 + k, 3.0, 0.0), 0.99), 20 + k, driven=k).outcome for k in range(6)]
     assert FixOutcome.RECOVERED in outcomes
 
 
@@ -226,3 +227,17 @@ def test_free_ways_know_walls_gaps_and_what_the_lidar_does_not_see(yaw):
     assert ways[0] == pytest.approx(ahead, abs=0.03) and ways[1] > 5.0 and ways[2] == 0.0
     half = LaserScan(0, "lidar", ranges[180:540].astype(np.float32), -math.pi / 2, 2.0 * math.pi / 720, 0.1, 10.0)
     assert free_ways(half, Pose2(), np.array([math.pi]), 0.3, 0.25)[0] == 0.0
+
+
+def test_turning_shows_nothing_new_to_cameras_that_look_all_around():
+    around = CameraRig(tuple(RigCamera(str(k), FRONT.cameras[0].model, Pose3.from_rpy(0, 0, k * math.pi / 2) @ BODY_FROM_OPTICAL) for k in range(4)))
+    likelier = localized(Pose2(1.0, 0.0, 0.0), 0.6, [(Pose2(1.0, 6.0, 0.0), 0.3)])
+    weights = []
+    for rig in (around, FRONT):
+        whereabouts = Whereabouts()
+        for k in range(4):
+            result = likelier if k == 0 else localized(Pose2(1.0, 0.0, k * 0.8), 0.6, [(Pose2(1.0, 6.0, k * 0.8), 0.3)])
+            verdict = whereabouts.consider(result, OdometryPoint(k * 10**9, Pose2(0.0, 0.0, k * 0.8), 0.0, k * 0.8), rig)
+        weights.append(verdict.hypotheses[0].weight)
+    assert weights[0] < weights[1]
+    assert len(whereabouts.suspects(OdometryPoint(9 * 10**9, Pose2(1.0, 0.0, 2.4), 1.0, 2.4))) == 2

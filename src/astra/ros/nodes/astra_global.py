@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +194,14 @@ class AstraGlobal(AstraLifecycleNode):
         """On the worker's thread, which owns the hypotheses."""
         started = time.thread_time()
         views = self.inputs.decode(task.raw)
-        query = Query(task.stamp_ns, views, task.near, self.config.near_radius_m, on_floor=True, thorough=not task.sure)
-        result = engine.localizer.localize(query)
+        query = Query(task.stamp_ns, views, task.near, self.config.near_radius_m, on_floor=True)
         if task.sure or task.odometry is None:
-            return Answer(result, time.thread_time() - started)
-        verdict = self._belief.consider(result, task.odometry, engine.localizer.likeness)
+            return Answer(engine.localizer.localize(query), time.thread_time() - started)
+        result = engine.localizer.localize(replace(query, thorough=True, suspects=self._belief.suspects(task.odometry)))
+        rig = CameraRig(tuple(RigCamera(view.camera, view.model, view.base_from_cam) for view in views))
+        verdict = self._belief.consider(result, task.odometry, rig, engine.localizer.likeness)
         look = None
         if verdict.is_ambiguous:
-            rig = CameraRig(tuple(RigCamera(view.camera, view.model, view.base_from_cam) for view in views))
             look = self._belief.next_look(engine.loaded, rig, task.free_m)
         return Answer(result, time.thread_time() - started, verdict, look)
 
