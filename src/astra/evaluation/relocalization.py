@@ -141,10 +141,9 @@ class Judge:
         self._rows = {f.fragment: localizer.loaded.rows_of_nodes(f.node_ids) for f in fragments}
 
     def error(self, map_from_base: Pose2, world_from_base: Pose2) -> tuple[float, float]:
-        """Off by [m], [rad]."""
-        index = self._loaded.index
-        node = index.map.nodes[index.nearest_nodes(map_from_base.x, map_from_base.y)[0]]
-        true = self._in_map(node.fragment, world_from_base)
+        """Off by [m], [rad], in the fragment of the map that the pose fits best: places that two fragments show have two right poses."""
+        trues = [self._in_map(fragment, world_from_base) for fragment in self._fragments]
+        true = min(trues, key=map_from_base.distance_to)
         return map_from_base.distance_to(true), abs(wrap_angle(map_from_base.yaw - true.yaw))
 
     def view_m(self, world_from_base: Pose2) -> float:

@@ -30,6 +30,7 @@ from astra.global_model.fine import (
     unique_points,
 )
 from astra.global_model.loaded import LoadedMap
+from astra.global_model.testimony import sign_testimony
 from astra.global_model.types import Alternative, LocalizationResult, Query, StageTimes, Status
 from astra.perception.local import LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures, match_units, unit_descriptors
 from astra.perception.place import PlaceEncoder, PlaceEncoderConfig
@@ -107,7 +108,7 @@ class GlobalLocalizer:
         self._extractor = LocalFeatureExtractor(self.config.local)
         self._encoder = PlaceEncoder(self.config.place)
         self._retrieval = PlaceRetrieval(self.loaded.index, self.loaded.features, self.config.coarse)
-        self._seen: tuple[Query, PlaceVotes] | None = None
+        self._seen: tuple[Query, PlaceVotes, tuple[LandmarkMatch, ...] | None] | None = None
 
     def localize(self, query: Query) -> LocalizationResult:
         """Where were these images taken? Lost, coarse or localized, always with the reason."""
@@ -119,7 +120,6 @@ class GlobalLocalizer:
             total = time.perf_counter() - started
             return self._localized(query, hinted, (), StageTimes(0.0, 0.0, total, total))
         votes = self._retrieval.vote(self._encoder.encode([view.rgb for view in query.views]))
-        self._seen = query, votes
         matches: tuple[LandmarkMatch, ...] = ()
         read = self.config.read_landmarks == "always"
         if read:
@@ -132,6 +132,9 @@ class GlobalLocalizer:
             times = replace(times, coarse_s=times.coarse_s + time.perf_counter() - reading)
             if matches:
                 attempts, places, times = self._search(query, images, votes, matches, times)
+        elif query.thorough and not read and self.config.read_landmarks == "when_needed" and self._alternatives(attempts, None)[1:]:
+            matches, read = self._read_landmarks(query), True  # a sign may tell look-alikes apart
+        self._seen = query, votes, matches if matches or read else None
         accepted = _accepted(attempts)
         claim = self._claim(query, places, votes) if not accepted else None
         times = replace(times, total_s=time.perf_counter() - started)
@@ -142,13 +145,14 @@ class GlobalLocalizer:
         return replace(found, claimed_map_from_base=claim, alternatives=self._alternatives(attempts, None))
 
     def likeness(self, poses: FloatArray) -> FloatArray:
-        """How alike the images localized last and the map's views from base poses (K, 3) x, y, yaw are: cosine (K,), mean of the cameras.
+        """How alike the images localized last and the map's views from base poses (K, 3) x, y, yaw are: cosine (K,), mean of the cameras,
+        and what signs that were read say (`testimony`).
 
         NaN where the map has no view from near there, and everywhere if the last images were placed without comparing looks.
         """
         if self._seen is None:
             return np.full(len(poses), np.nan)
-        query, votes = self._seen
+        query, votes, matches = self._seen
         out = np.full((len(poses), len(query.views)), np.nan)
         for i, (x, y, yaw) in enumerate(np.asarray(poses).tolist()):
             map_from_base = Pose3.from_pose2(Pose2(x, y, yaw))
@@ -159,7 +163,7 @@ class GlobalLocalizer:
         known = np.isfinite(out)
         total = np.where(known, out, 0.0).sum(axis=1)
         likeness: FloatArray = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
-        return likeness
+        return likeness if matches is None else likeness + sign_testimony(self.loaded, query.views, matches, poses)
 
     def _extract(self, query: Query) -> _Images:
         features = tuple(self._extractor.extract(view.rgb) for view in query.views)
