@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from astra.core.config import require
+from astra.mapping.colmap import adjust_bundle
 from astra.mapping.sfm import SfmInput
 
 logger = logging.getLogger(__name__)
@@ -81,10 +82,10 @@ def check_focal_lengths(sparse: Path, source: SfmInput, config: CalibrationConfi
         return []
     before = _error_px(model)
     # A right calibration shows after a few steps that it has nowhere to go; only a wrong one is worth the whole way.
-    pycolmap.bundle_adjustment(model, _options(config, config.first_steps, threads))
+    adjust_bundle(model, _options(config, config.first_steps, threads))
     if all(abs(_focal_px(model.cameras[i]) / focal - 1.0) < config.min_change / 3.0 for i, focal in given.items()):
         return []
-    pycolmap.bundle_adjustment(model, _options(config, config.max_iterations, threads))
+    adjust_bundle(model, _options(config, config.max_iterations, threads))
     gain = 1.0 - _error_px(model) / before if before > 0.0 else 0.0
     found = [RefinedFocal(i, focal, _focal_px(model.cameras[i]), gain) for i, focal in given.items()]
     logger.info("free focal lengths: %s", found)

@@ -19,6 +19,18 @@ def silence_colmap() -> None:
         pycolmap.logging.minloglevel = int(pycolmap.logging.FATAL)
 
 
+def adjust_bundle(model: Any, options: Any) -> None:
+    """Bundle adjustment of a whole model in place; `pycolmap.bundle_adjustment` would bring COLMAP's log back."""
+    import pycolmap
+
+    problem = pycolmap.BundleAdjustmentConfig()
+    for image_id in sorted(model.reg_image_ids()):
+        problem.add_image(image_id)
+    problem.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, problem, model).solve()
+    model.update_point_3d_errors()
+
+
 def colmap_camera(model: CameraModel, camera_id: int, calibrated: bool) -> Any:
     """The COLMAP camera of a model; an uncalibrated one gets a single radial term to refine."""
     import pycolmap
