@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eyes", type=Path, default=Path("models/eyes"), help="occupancy, forecast: the exported eyes (default: %(default)s)")
     parser.add_argument("--maps", type=Path, help="relocalization: folder of maps that `astra eval mapping` has built (OUT/maps)")
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
+    parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
     parser.set_defaults(run=run)
 
 
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     if args.table in ("occupancy", "forecast"):
         from astra.evaluation import occupancy_table
 
-        occupancy_table.run(occupancy_table.EyesTableConfig(args.split, 3 if args.quick else 9, 2 if args.quick else 3, eyes=args.eyes), args.out, _progress)
+        worlds, rides = (3, 2) if args.quick else (9, 3)
+        occupancy_table.run(occupancy_table.EyesTableConfig(args.split, worlds, rides, eyes=args.eyes, samples=args.samples), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     from astra.evaluation.mapping.measure import MeasureConfig

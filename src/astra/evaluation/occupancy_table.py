@@ -39,6 +39,7 @@ class EyesTableConfig:
     rides: int = 3  # in each
     seconds: float = 8.0
     eyes: Path = Path("models/eyes")
+    samples: Path | None = None  # a packed set with rides of this split; none: worlds are made
 
     def __post_init__(self) -> None:
         require(self.split in FIRST_SEED, "split", self.split, "validate or test")
@@ -109,6 +110,10 @@ def _pictures(folder: Path, eyes: Eyes, ride: Sequence[Sample], views: Sequence[
 
 def _rides(config: EyesTableConfig, told: Told) -> Iterator[tuple[str, list[Sample]]]:
     """Name and samples of each ride, worlds made where they are not there yet."""
+    if config.samples is not None:
+        for folder in sorted(path for path in config.samples.iterdir() if path.is_dir()):
+            yield from _rides_of(config.samples, folder.name, config)
+        return
     glides = GlideConfig(rides=config.rides, seconds=config.seconds)
     robot = RobotConfig()
     robot = replace(robot, cameras=replace(robot.cameras, width=EyesConfig().width, height=EyesConfig().height))
@@ -121,10 +126,15 @@ def _rides(config: EyesTableConfig, told: Told) -> Iterator[tuple[str, list[Samp
             place.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=place.parent, prefix=".making-") as scratch:
                 glide(generate(kind, seed, Path(scratch) / name), robot, glides, seed, place, name)
-        samples = SampleSet(place, splits=(config.split,))
-        mine = [samples[i] for i in range(len(samples)) if samples[i].shard.folder.name == name]
-        for k, ride in enumerate(_split(mine, nanoseconds(0.5))):
-            yield f"{name}_{k}", ride
+        yield from _rides_of(place, name, config)
+
+
+def _rides_of(place: Path, name: str, config: EyesTableConfig) -> Iterator[tuple[str, list[Sample]]]:
+    """The first rides of one shard of a sample set."""
+    samples = SampleSet(place, splits=(config.split,))
+    mine = [samples[i] for i in range(len(samples)) if samples[i].shard.folder.name == name]
+    for k, ride in enumerate(_split(mine, nanoseconds(0.5))[: config.rides]):
+        yield f"{name}_{k}", ride
 
 
 def _split(samples: Sequence[Sample], step_ns: int) -> list[list[Sample]]:
