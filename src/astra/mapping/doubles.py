@@ -15,6 +15,7 @@ from astra.mapping.wording import letters, majority, part_similarity, similarity
 from astra.topomap.types import Landmark
 
 MAX_NORMALS_COS = -0.2  # between the normals of what may be one thing
+LIKE = 0.75  # of two readings that may be one text
 FEW = 3  # sightings by which a position is not yet sure
 
 
@@ -24,6 +25,11 @@ class Candidate:
 
     landmark: Landmark
     sightings: tuple[Sighting, ...]
+
+    @property
+    def strength(self) -> float:
+        """How much stands behind its reading: one near look outweighs many far ones."""
+        return sum(s.weight for s in self.sightings)
 
 
 def candidate_of(cluster: Sequence[Sighting], config: LandmarkConfig) -> Candidate | None:
@@ -38,6 +44,8 @@ def candidate_of(cluster: Sequence[Sighting], config: LandmarkConfig) -> Candida
     if not best.detection.is_text and _size_spread(kept, fix.position) > config.max_size_spread:
         return None
     label = majority([(s.detection.label, s.weight) for s in kept])
+    if best.detection.is_text and _evidence(label, kept) < config.min_evidence:
+        return None
     named = [s.detection for s in kept if letters(s.detection.label) == letters(label)]
     node_ids = tuple(sorted({s.node_id for s in kept}))
     view_ids = tuple(sorted({s.view_id for s in kept}))
@@ -47,6 +55,18 @@ def candidate_of(cluster: Sequence[Sighting], config: LandmarkConfig) -> Candida
         node_ids=node_ids, view_ids=view_ids, normal_map=normal_of(kept, fix.position), covariance_map=fix.covariance,
     )  # fmt: skip
     return Candidate(landmark, tuple(kept))
+
+
+def _evidence(label: str, sightings: Sequence[Sighting]) -> float:
+    """How much stands behind a reading: what says the same, and by half what says the like or a part of it."""
+    total = 0.0
+    for s in sightings:
+        read = s.detection.label
+        if letters(read) == letters(label):
+            total += s.weight
+        elif max(similarity(read, label), part_similarity(read, label)) >= LIKE:
+            total += 0.5 * s.weight
+    return total
 
 
 def _size_spread(sightings: Sequence[Sighting], position: FloatArray) -> float:
@@ -69,9 +89,9 @@ def _is_sure(kept: Sequence[Sighting], best: Sighting, config: LandmarkConfig) -
 
 
 def without_doubles(candidates: list[Candidate], config: LandmarkConfig) -> list[Landmark]:
-    """Of candidates that are one sign, or a piece or misreading of it, keep the one that more views saw; its views are joined."""
+    """Of candidates that are one sign, or a piece or misreading of it, keep the one that was read best; their views are joined."""
     kept: list[Candidate] = []
-    for c in sorted(candidates, key=lambda c: (-len(c.landmark.view_ids), -len(c.landmark.label), c.landmark.position_sigma_m)):
+    for c in sorted(candidates, key=lambda c: (-c.strength, -len(c.landmark.label), c.landmark.position_sigma_m)):
         twin = next((i for i, k in enumerate(kept) if _is_seen_again(k, c, config)), None)
         if twin is None:
             kept.append(c)
@@ -89,10 +109,11 @@ def _joined(strong: Candidate, weak: Candidate, config: LandmarkConfig) -> Candi
     return replace(strong, landmark=with_views(strong.landmark, weak.landmark.node_ids, weak.landmark.view_ids))
 
 
-def is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:
+def is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig, *, is_weak: bool | None = None) -> bool:
     """Whether the weaker landmark is the stronger one: what reads alike is one if it is near; what is in the same place is, whatever it reads as.
 
-    What faces the other way, as the two plates on a wall's two faces, is never one.
+    What faces the other way, as the two plates on a wall's two faces, is never one. `is_weak`: whether much more stands behind the stronger one; by default
+    twice as many views.
     """
     distance = float(np.linalg.norm(strong.position_map - weak.position_map))
     slack = 2.0 * math.hypot(strong.position_sigma_m, weak.position_sigma_m)
@@ -104,7 +125,8 @@ def is_double(strong: Landmark, weak: Landmark, config: LandmarkConfig) -> bool:
     alike = similarity(strong.label, weak.label)
     if distance < config.same_place_m + slack or (alike >= 0.75 and distance < config.reach_m(is_text=strong.is_text) + slack):
         return True
-    is_weak = 2 * len(weak.view_ids) <= len(strong.view_ids)
+    if is_weak is None:
+        is_weak = 2 * len(weak.view_ids) <= len(strong.view_ids)
     return is_weak and (_is_piece(strong, weak, config) or (alike >= 0.45 and distance < config.reach_m(is_text=strong.is_text) + slack))
 
 
@@ -112,9 +134,10 @@ def _is_seen_again(strong: Candidate, weak: Candidate, config: LandmarkConfig) -
     """`is_double` by what the eyes say too: what was seen apart in one image is two; what is seen on the same lines of sight is one."""
     if not can_face(strong.sightings, weak.sightings):
         return False
+    is_weak = 2.0 * weak.strength <= strong.strength
     if {s.view_id for s in strong.sightings} & {s.view_id for s in weak.sightings}:
-        return 2 * len(weak.landmark.view_ids) <= len(strong.landmark.view_ids) and _is_piece(strong.landmark, weak.landmark, config)
-    if is_double(strong.landmark, weak.landmark, config):
+        return is_weak and _is_piece(strong.landmark, weak.landmark, config)
+    if is_double(strong.landmark, weak.landmark, config, is_weak=is_weak):
         return True
     alike = similarity(strong.landmark.label, weak.landmark.label)
     misses = [ray_miss(s, strong.landmark.position_map) for s in weak.sightings]
@@ -122,7 +145,6 @@ def _is_seen_again(strong: Candidate, weak: Candidate, config: LandmarkConfig) -
         return False
     if len(weak.landmark.node_ids) == 1:  # its depth may be wrong, and that of a stronger one of few sightings too
         return max(misses) <= config.max_ray_miss_m or (len(strong.sightings) <= FEW and do_meet([*strong.sightings, *weak.sightings], config))
-    is_weak = 2 * len(weak.landmark.view_ids) <= len(strong.landmark.view_ids)
     return (is_weak or alike >= 0.75) and max(misses) <= 0.5 * config.max_ray_miss_m
 
 

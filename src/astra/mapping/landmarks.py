@@ -116,6 +116,7 @@ class LandmarkConfig:
     sure_characters: int = 4
     min_characters: int = 3  # shorter texts need the sure score, and a node more unless two saw them this large:
     clear_px: float = 12.0
+    min_evidence: float = 3.0  # log-odds, weighted by size, of the readings that a text's name rests on: nineteen to one
     min_similarity: float = 0.55  # of two texts at the same place, 0..1
     max_distance_m: float = 0.3  # between two detections of one text, beyond their own uncertainty …
     max_object_distance_m: float = 0.6  # … and of one thing, which is larger and seen from several sides
@@ -139,6 +140,7 @@ class LandmarkConfig:
         require(0.0 <= self.sure_score <= 1.0, "sure_score", self.sure_score, "in 0..1")
         require(self.sure_characters >= 1, "sure_characters", self.sure_characters, "≥ 1")
         require(self.min_characters >= 1, "min_characters", self.min_characters, "≥ 1")
+        require(self.min_evidence >= 0.0, "min_evidence", self.min_evidence, "≥ 0")
         require(self.clear_px > 0.0, "clear_px", self.clear_px, "> 0")
         require(self.max_piece_m > 0.0, "max_piece_m", self.max_piece_m, "> 0")
         require(0.0 < self.min_piece_similarity <= 1.0, "min_piece_similarity", self.min_piece_similarity, "in (0, 1]")

@@ -14,6 +14,7 @@ from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvide
 MIN_SIGMA_M = 0.01
 TOUCH_PX = 1.5  # what comes so close to the image's border is cut by it
 CLEAR_SCORE = 0.9  # of a text that is read although the border takes some of its letters' height
+FULL_PX = 32.0  # of height; larger letters are not read better
 MAX_SIDES_COS = math.cos(math.radians(160.0))  # of a flat thing: between two looks at it
 
 
@@ -50,8 +51,9 @@ class Sighting:
 
     @property
     def weight(self) -> float:
-        """How much its reading counts: what is seen larger is read better, up to a size at which nothing is left to gain."""
-        return (0.5 if self.near_border else 1.0) * self.detection.score**2 * min(max(self.height_px, 4.0), 20.0) / 20.0
+        """How much its reading counts: its score as log-odds, and its size, since small letters are read wrongly with confidence (6 as 8 or 0)."""
+        score = min(max(self.detection.score, 0.52), 0.995)
+        return (0.5 if self.near_border else 1.0) * math.log(score / (1.0 - score)) * min(max(self.height_px, 4.0), FULL_PX) / FULL_PX
 
 
 @dataclass(frozen=True, slots=True, eq=False)

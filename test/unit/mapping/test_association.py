@@ -12,7 +12,8 @@ from astra.mapping.landmarks import LandmarkConfig, LandmarkDetection, ViewEvide
 from astra.mapping.sightings import is_cut
 from astra.mapping.wording import majority, part_similarity, similarity
 
-CAMERA = CameraModel.from_fov(224, 160, math.radians(90.0))
+CAMERA = CameraModel.from_fov(1280, 960, math.radians(90.0))
+COARSE = CameraModel.from_fov(224, 160, math.radians(90.0))
 SIGN = np.array([3.0, 0.4, 1.4])  # faces -x; 0.4 m wide, 0.1 m high
 CORNERS = SIGN + np.array([[0, 0.2, 0.05], [0, -0.2, 0.05], [0, -0.2, -0.05], [0, 0.2, -0.05]])
 
@@ -200,11 +201,11 @@ def _seen(view_id, eye, centre, label, size=0.3):
     """A camera at `eye` that sees a thing around `centre`, whatever its sides look like."""
     yaw = math.atan2(centre[1] - eye[1], centre[0] - eye[0])
     pose = Pose3.from_rpy(0.0, 0.0, yaw, (eye[0], eye[1], 0.9)) @ BODY_FROM_OPTICAL
-    pixel, _ = CAMERA.project(pose.inverse().apply(np.asarray(centre)[None]))
-    half = CAMERA.fx * size / 2 / math.dist(eye, centre[:2])
+    pixel, _ = COARSE.project(pose.inverse().apply(np.asarray(centre)[None]))
+    half = COARSE.fx * size / 2 / math.dist(eye, centre[:2])
     polygon = pixel + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     found = (LandmarkDetection(label, False, 0.8, polygon, "grey", "a place to sit"),)
-    return ViewEvidence(view_id, view_id, CAMERA, pose, np.zeros((0, 2), np.float32), np.zeros((0, 3)), found)
+    return ViewEvidence(view_id, view_id, COARSE, pose, np.zeros((0, 2), np.float32), np.zeros((0, 3)), found)
 
 
 def test_a_thing_is_one_from_all_around_and_keeps_its_words():
@@ -226,11 +227,24 @@ def test_two_things_of_one_category_in_one_image_stay_two():
     for i, eye in enumerate(eyes):
         a, b = (_seen(i, eye, centre, "chair") for centre in ((0.0, 0.5, 0.5), (0.9, 0.5, 0.5)))
         (other,) = b.detections
-        pixel, _ = CAMERA.project(a.map_from_cam.inverse().apply(np.array([[0.9, 0.5, 0.5]])))
+        pixel, _ = COARSE.project(a.map_from_cam.inverse().apply(np.array([[0.9, 0.5, 0.5]])))
         moved = np.asarray(other.polygon) - np.asarray(other.polygon).mean(axis=0) + pixel
         views.append(replace(a, detections=(a.detections[0], LandmarkDetection("chair", False, 0.8, moved))))
     xs = sorted(float(m.position_map[0]) for m in associate(views))
     assert xs == pytest.approx([0.0, 0.9], abs=0.1)
+
+
+def test_one_near_look_outweighs_many_far_ones():
+    far = [_view(4 * i, -5.0, -0.2 + 0.1 * i, [("ROOM 803", 0.88)]) for i in range(4)]  # letters of 8 px
+    near = [_view(40 + 4 * i, 0.2 * i, -0.2 + 0.3 * i, [("ROOM 603", 0.96)]) for i in range(3)]
+    (mark,) = associate([*far, *near])
+    assert mark.label == "ROOM 603"
+
+
+def test_a_reading_that_little_stands_behind_is_no_sign():
+    views = [_view(4 * i, -5.0, 0.8 * i, [("ROOM 803", 0.8)]) for i in range(2)]
+    assert associate(views) == []
+    assert len(associate(views, LandmarkConfig(min_evidence=0.0))) == 1
 
 
 def test_a_position_is_least_sure_along_the_looks_that_fix_it():
