@@ -24,6 +24,8 @@ from astra.mapping.colmap import move_model
 from astra.mapping.contents import MapContents, load_contents
 from astra.mapping.covisibility import extend_covisibility, landmark_ids_by_node
 from astra.mapping.graph import GraphConfig, build_edges
+from astra.mapping.join import Frames
+from astra.mapping.joint import JointConfig, adjust, followed
 from astra.mapping.keyframes import Keyframe
 from astra.mapping.landmarks import LandmarkConfig, ViewEvidence
 from astra.mapping.merged_features import merge_features, unique_points, view_rows
@@ -47,6 +49,7 @@ class MergeConfig:
 
     trial: TrialConfig = field(default_factory=TrialConfig)
     bend: BendConfig = field(default_factory=BendConfig)
+    joint: JointConfig = field(default_factory=JointConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     cloud: CloudConfig = field(default_factory=CloudConfig)
@@ -114,7 +117,7 @@ class _Merging:
         return self.placed[0, min(self.a.fragments)].fragment == self.placed[1, min(self.b.fragments)].fragment
 
     def place(self) -> None:
-        """Lay out all fragments, then bend B's onto A's."""
+        """Lay out all fragments, then bend B's onto A's, first by their places, then by what both see."""
         self.placed, self.used = arrange(self.a, self.b, self.trials)
         frames = frames_of(self.a, self.b, self.config.trial.join)
         for trial in self.used:
@@ -124,6 +127,20 @@ class _Merging:
                 self.placed[key] = bent(
                     self.placed[key], self.b, trial.fragment_b, trial.found.members, target, frames.level, self.config.bend, frames.unit
                 )
+        for key in {(1, trial.fragment_b): None for trial in self.used}:
+            self.placed[key] = self._adjusted(key, frames)
+
+    def _adjusted(self, key: Key, frames: Frames) -> Placed:
+        """A fragment of B bent to where bundle adjustment against A's views puts its nodes."""
+        spot, offset = self.placed[key], self.node_offset(1)
+        mine = {node.id: node for node in self.b.fragments[key[1]]}
+        nodes = {k: node for k, node in self.nodes().items() if node.fragment == spot.fragment}
+        found = adjust(nodes, {k + offset for k in mine}, self.features(), self.cameras(), self.config.joint)
+        if not found:
+            return spot
+        rigid = {k: spot.new_from_old.carry(node.map_from_base) for k, node in mine.items()}
+        moved = {k - offset: pose for k, pose in found.items()}
+        return dataclasses.replace(spot, bend=followed(spot.bend, rigid, moved, frames.level, self.config.bend.max_shift_m * frames.unit))
 
     def node_offset(self, which: int) -> int:
         return 0 if which == 0 else max(self.a.topo.nodes, default=-1) + 1
