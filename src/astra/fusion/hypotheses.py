@@ -2,12 +2,14 @@
 
 One image often fits several places (aisles, look-alike rooms); the paper answers from that one image. Here each observation offers poses with
 probabilities, and every hypothesis is judged by all of them. With w_h the weights, w_0 the belief that the robot is somewhere not yet thought
-of, and u the density of a pose drawn at random from the map, an observation {(z_c, R_c, p_c)} multiplies
+of, f(z, h) how well a pose fits a hypothesis (1 within its 95 %, then falling like a Gaussian) and G = `max_gain`, an observation
+{(z_c, R_c, p_c)} multiplies
 
-    w_h  by  (1 − Σ p_c) + Σ p_c N(z_c; x_h, P_h + R_c) / u,      w_0  by  1 − Σ p_c,
+    w_h  by  (1 − Σ p_c) + G Σ p_c f(z_c, h),      w_0  by  1 − Σ p_c,
 
-and each z_c becomes a hypothesis of weight w_0 p_c. Two images from one spot repeat the same mistake, so a factor counts in full only after
-the robot has moved, and never for more than `max_gain`: a place that looks like another does so for several images.
+and each z_c becomes a hypothesis of weight w_0 p_c. How near a pose lies within a hypothesis' own spread is not counted: that would favour
+whichever of two look-alikes claims to be more exact. No hypothesis gains on another by more than G. Two images from one spot repeat the same
+mistake, so a factor counts in full only after the robot has moved.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ Likeness = Callable[[FloatArray], FloatArray]
 class HypothesesConfig:
     """Noise of the odometry, and how much an observation may say."""
 
-    area_m2: float = 300.0  # over which the robot may be, at first
     max_hypotheses: int = 60
     max_gain: float = 30.0  # by which one observation may favour a hypothesis
     independent_m: float = 0.5  # driven between two observations, for the second to count in full …
@@ -136,7 +137,7 @@ class HypothesisFilter:
             turning_shows: whether a turn on the spot shows anything new; not to cameras that look all around.
         """
         share = self._share(turning_shows)
-        usable = [s for s in sightings if s.map_from_base.is_finite() and np.isfinite(s.covariance).all() and s.probability > 0.0]
+        usable = [s for s in sightings if s.map_from_base.is_finite() and _is_covariance(s.covariance) and s.probability > 0.0]
         if usable:
             self._weigh(usable, share)
         if likeness is not None and len(self._poses) > 1:
@@ -148,15 +149,16 @@ class HypothesisFilter:
         total = sum(s.probability for s in sightings)
         scale = min(1.0, self.config.max_probability / total)
         missed = 1.0 - scale * total
-        density = 1.0 / (2.0 * math.pi * self.config.area_m2)
         gain = np.full(len(self._weights), missed)
         explained = np.zeros(len(sightings), dtype=bool)
         for k, sighting in enumerate(sightings):
-            likelihood, close = self._fit(sighting)
-            gain += scale * sighting.probability * likelihood / density
+            fit, close = self._fit(sighting)
+            gain += scale * sighting.probability * self.config.max_gain * fit
             explained[k] = close.any()
+        if len(gain):
+            gain = np.maximum(gain, gain.max() / self.config.max_gain)
         before = self._unknown
-        self._weights *= np.minimum(gain, self.config.max_gain) ** share
+        self._weights *= gain**share
         self._unknown *= missed**share
         self._correct(sightings)
         for sighting, known in zip(sightings, explained):
@@ -186,14 +188,13 @@ class HypothesisFilter:
         return float(np.clip(moved, least, 1.0))
 
     def _fit(self, sighting: Sighting) -> tuple[FloatArray, BoolArray]:
-        """Density (K,) of the sighting under each hypothesis, and which are so close that it is theirs (χ² of 3 degrees, 99.9 %)."""
+        """How well (K,) the sighting fits each hypothesis, 1 within 95 % of it, and which are so close that it is theirs (χ², 99.9 %)."""
         if len(self._poses) == 0:
             return np.zeros(0), np.zeros(0, dtype=bool)
         off = self._off(sighting.map_from_base)
         joint = self._covariances + sighting.covariance
         squared = np.einsum("ki,ki->k", off, np.linalg.solve(joint, off[..., None])[..., 0])
-        norm = np.sqrt((2.0 * math.pi) ** 3 * np.linalg.det(joint))
-        return np.exp(-0.5 * np.minimum(squared, 700.0)) / norm, squared < 16.27
+        return np.exp(-0.5 * np.clip(squared - 7.81, 0.0, 700.0)), squared < 16.27
 
     def _off(self, pose: Pose2) -> FloatArray:
         off = np.array([pose.x, pose.y, pose.yaw]) - self._poses
@@ -214,7 +215,8 @@ class HypothesisFilter:
             self._poses[k] += gain @ self._off(sighting.map_from_base)[k]
             self._poses[k, 2] = wrap_angle(float(self._poses[k, 2]))
             keep = np.eye(3) - gain
-            self._covariances[k] = keep @ self._covariances[k] @ keep.T + gain @ sighting.covariance @ gain.T
+            after = keep @ self._covariances[k] @ keep.T + gain @ sighting.covariance @ gain.T
+            self._covariances[k] = 0.5 * (after + after.T)
 
     def _add(self, sighting: Sighting, weight: float) -> None:
         pose = sighting.map_from_base
@@ -239,6 +241,11 @@ class HypothesisFilter:
         self._poses, self._covariances, self._weights = self._poses[kept], self._covariances[kept], self._weights[kept]
         total = float(self._weights.sum()) + self._unknown
         self._weights, self._unknown = self._weights / total, self._unknown / total
+
+
+def _is_covariance(matrix: FloatArray) -> bool:
+    """Finite and positive definite, by enough for a density."""
+    return bool(np.isfinite(matrix).all()) and float(np.linalg.eigvalsh(0.5 * (matrix + matrix.T))[0]) > 1e-12
 
 
 def _wrapped(angles: FloatArray) -> FloatArray:

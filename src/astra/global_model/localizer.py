@@ -132,7 +132,7 @@ class GlobalLocalizer:
             times = replace(times, coarse_s=times.coarse_s + time.perf_counter() - reading)
             if matches:
                 attempts, places, times = self._search(query, images, votes, matches, times)
-        elif query.thorough and not read and self.config.read_landmarks == "when_needed" and self._alternatives(attempts, None)[1:]:
+        elif query.thorough and not read and self.config.read_landmarks == "when_needed" and self._alternatives(query, attempts, None)[1:]:
             matches, read = self._read_landmarks(query), True  # a sign may tell look-alikes apart
         self._seen = query, votes, matches if matches or read else None
         accepted = _accepted(attempts)
@@ -140,9 +140,11 @@ class GlobalLocalizer:
         times = replace(times, total_s=time.perf_counter() - started)
         if accepted:
             best = max(accepted, key=lambda a: a.confidence)
-            return replace(self._localized(query, best, matches, times), alternatives=self._alternatives(attempts, best))
+            explained = self._explained(query, best) if query.thorough else math.nan
+            found = self._localized(query, best, matches, times)
+            return replace(found, alternatives=self._alternatives(query, attempts, best), explained=explained)
         found = self._not_localized(query, places, matches, times)
-        return replace(found, claimed_map_from_base=claim, alternatives=self._alternatives(attempts, None))
+        return replace(found, claimed_map_from_base=claim, alternatives=self._alternatives(query, attempts, None))
 
     def likeness(self, poses: FloatArray) -> FloatArray:
         """How alike the images localized last and the map's views from base poses (K, 3) x, y, yaw are: cosine (K,), mean of the cameras,
@@ -207,7 +209,18 @@ class GlobalLocalizer:
         done = time.perf_counter()
         return attempts, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
 
-    def _alternatives(self, attempts: Sequence[_Attempt], best: _Attempt | None) -> tuple[Alternative, ...]:
+    def _explained(self, query: Query, attempt: _Attempt) -> float:
+        """Inliers per point that the map's nearest views show from there: unlike inliers alone, not larger where the map is denser."""
+        assert attempt.pose is not None
+        shown = 0
+        for view in query.views:
+            rows = self.loaded.rows_like(
+                attempt.pose.map_from_base @ view.base_from_cam, 1, self.config.refine_distance_m, self.config.refine_angle_rad
+            )
+            shown += len(self.loaded.view_points(int(rows[0])).units) if len(rows) else 0
+        return attempt.support.inliers / shown if shown else math.nan
+
+    def _alternatives(self, query: Query, attempts: Sequence[_Attempt], best: _Attempt | None) -> tuple[Alternative, ...]:
         """The other poses that were found, likeliest first; of those about the same place only the first."""
         kept: list[Alternative] = []
         for attempt in sorted(attempts, key=lambda a: -a.confidence):
@@ -217,7 +230,8 @@ class GlobalLocalizer:
             near = [pose_.map_from_base for pose_ in kept] + ([best.pose.map_from_base] if best and best.pose else [])
             if all(float(np.linalg.norm(pose.translation - other.translation)) > 0.5 or pose.angle_to(other) > 0.3 for other in near):
                 doubt = 1.0 if attempt.objection is None else self.config.objected_share
-                kept.append(Alternative(pose, attempt.pose.covariance, doubt * attempt.confidence))
+                explained = self._explained(query, attempt) if query.thorough else math.nan
+                kept.append(Alternative(pose, attempt.pose.covariance, doubt * attempt.confidence, explained))
         return tuple(kept)
 
     def _consistent(self, query: Query, votes: PlaceVotes, places: tuple[Place, ...]) -> tuple[Place, ...]:

@@ -16,6 +16,9 @@ from astra.core.config import require
 from astra.core.types import FloatArray, IntArray
 from astra.geometry import CameraRig, Pose2, Pose3
 from astra.global_model.loaded import LoadedMap
+from astra.perception.local import LocalFeatureConfig, match_units
+
+_FEWEST_FEATURES = 40  # of a view, for its local features to tell anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class LookingConfig:
 
     turns: int = 16  # headings of a full turn
     steps_m: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)  # of moves in each of these directions; the way is made bit by bit, and thought over after each
-    hypotheses: int = 6  # likeliest, that are told apart
+    hypotheses: int = 4  # likeliest, that are told apart
     view_distance_m: float = 1.5  # of a map view from a foretold pose, for it to tell what is seen there
     view_angle_rad: float = math.radians(40.0)
     metre_cost: float = 0.01  # of telling power, a metre of driving
@@ -42,7 +45,7 @@ class LookingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A motion worth making, in base_link now: turn to `turn_rad`, then drive `ahead_m`. `power`: how much more the places then differ than now."""
+    """A motion worth making, in base_link now: turn to `turn_rad`, then drive `ahead_m`. `power`: how much more the places then differ than where they look alike."""
 
     turn_rad: float
     ahead_m: float
@@ -64,34 +67,48 @@ def most_telling(
         return None
     weights = np.array([weight for _, weight in likeliest])
     weights /= weights.sum()
-    motions = [(0.0, 0.0)]  # to stay: what the present view tells is known already
+    motions = [(0.0, 0.0)]  # to stay comes first and is never chosen: the present view has been seen
     for turn in range(config.turns):
         angle = math.remainder(2.0 * math.pi * turn / config.turns, 2.0 * math.pi)
         motions += [(angle, 0.0)] if turn else []
         motions += [(angle, step) for step in config.steps_m if free_m is not None and free_m[turn] >= step]
     foretold = np.stack([_foreseen(loaded, rig, pose, motions, config) for pose, _ in likeliest], axis=1)
-    told = np.array([_difference(loaded, rows, weights) for rows in foretold])
+    known: dict[tuple[int, int], float] = {}
+    told = np.array([_difference(loaded, rows, weights, known) for rows in foretold])
     turns, ways = np.array(motions).T
-    gain = told - told[0] - config.metre_cost * ways - config.radian_cost * np.abs(turns)
-    best = int(np.argmax(gain))
+    gain = told - told.min() - config.metre_cost * ways - config.radian_cost * np.abs(turns)
+    best = 1 + int(np.argmax(gain[1:]))
     return Look(*motions[best], float(gain[best])) if gain[best] > config.least_power else None
 
 
-def _difference(loaded: LoadedMap, foretold: IntArray, weights: FloatArray) -> float:
-    """Σ_hk w_h w_k (1 − likeness of what each camera would see from h and k), mean over the cameras that the map foretells for both.
+def _difference(loaded: LoadedMap, foretold: IntArray, weights: FloatArray, known: dict[tuple[int, int], float]) -> float:
+    """Σ_hk w_h w_k of how different what each camera would see from h and k is, mean over the cameras that the map foretells for both.
 
     Args:
         foretold: (H, C) rows of map views, −1 where the map has none.
+        known: differences of pairs of rows; filled.
     """
-    place = loaded.features.place
     total = 0.0
     for h in range(len(weights)):
         for k in range(h + 1, len(weights)):
-            both = (foretold[h] >= 0) & (foretold[k] >= 0)
-            if both.any():
-                mine, other = (np.asarray(place[rows[both]], dtype=np.float64) for rows in (foretold[h], foretold[k]))
-                total += 2.0 * float(weights[h] * weights[k]) * float(np.mean(1.0 - np.einsum("cd,cd->c", mine, other)))
+            pairs = [(min(a, b), max(a, b)) for a, b in zip(foretold[h].tolist(), foretold[k].tolist()) if a >= 0 and b >= 0]
+            for pair in pairs:
+                if pair not in known:
+                    known[pair] = _unlike(loaded, *pair)
+            if pairs:
+                total += 2.0 * float(weights[h] * weights[k]) * sum(known[pair] for pair in pairs) / len(pairs)
     return total
+
+
+def _unlike(loaded: LoadedMap, a: int, b: int) -> float:
+    """How different two views of the map are, 0..1: by their place features, and by the local features that only one of them shows."""
+    place = np.asarray(loaded.features.place[[a, b]], dtype=np.float64)
+    looks = 1.0 - float(place[0] @ place[1])
+    first, second = loaded.view_points(a).units, loaded.view_points(b).units
+    fewest = min(len(first), len(second))
+    if fewest < _FEWEST_FEATURES:
+        return looks
+    return 0.5 * (looks + 1.0 - len(match_units(first, second, LocalFeatureConfig())) / fewest)
 
 
 def _foreseen(loaded: LoadedMap, rig: CameraRig, pose: Pose2, motions: Sequence[tuple[float, float]], config: LookingConfig) -> IntArray:

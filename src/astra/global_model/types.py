@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -91,11 +92,15 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alternative:
-    """A pose that the images would also fit, or that fits too poorly to be published: `map_from_base`, its covariance (6, 6), P(true)."""
+    """A pose that the images would also fit, or that fits too poorly to be published: `map_from_base`, its covariance (6, 6), P(true).
+
+    `explained`: the share of what the map shows from there that the images show too; NaN where that is not known.
+    """
 
     map_from_base: Pose3
     covariance: FloatArray
     confidence: float
+    explained: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +123,7 @@ class LocalizationResult:
     inliers: int = 0
     times: StageTimes = field(default_factory=StageTimes)
     alternatives: tuple[Alternative, ...] = ()
+    explained: float = math.nan  # see `Alternative`
     claimed_map_from_base: Pose3 | None = None  # by a language model where geometry found nothing; unverified, never a localization
 
 

@@ -34,6 +34,7 @@ class WhereaboutsConfig:
 
     rival_weight: float = field(default=0.03, metadata={"help": "P(true) from which on a hypothesis is worth telling apart from the likeliest"})
     max_contradictions: int = field(default=8, metadata={"help": "localizations in a row that the belief may contradict before it is given up"})
+    explained_power: float = field(default=3.0, metadata={"help": "how much a place that shows more of what is seen goes before one that shows less"})
     sighting_sigma_m: float = field(default=0.03, metadata={"help": "the map's own error, added to each pose [m]"})
     sighting_sigma_rad: float = field(default=0.01, metadata={"help": "the map's own error, added to each heading [rad]"})
     longest_way_m: float = field(default=3.0, metadata={"help": "of a move where no view tells more than another [m]"})
@@ -44,7 +45,7 @@ class WhereaboutsConfig:
     def __post_init__(self) -> None:
         require(0.0 < self.rival_weight < 0.5, "rival_weight", self.rival_weight, "in (0, 0.5)")
         require(self.max_contradictions >= 3, "max_contradictions", self.max_contradictions, "≥ 3")
-        for name in ("sighting_sigma_m", "sighting_sigma_rad", "longest_way_m", "shortest_way_m"):
+        for name in ("explained_power", "sighting_sigma_m", "sighting_sigma_rad", "longest_way_m", "shortest_way_m"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
 
@@ -169,7 +170,13 @@ class Whereabouts:
 
     def _sightings(self, result: LocalizationResult) -> list[Sighting]:
         floor = np.diag([self.config.sighting_sigma_m**2, self.config.sighting_sigma_m**2, self.config.sighting_sigma_rad**2])
-        return [Sighting(s.map_from_base, s.covariance + floor, s.probability) for s in _offers(result)]
+        offers = _offers(result)
+        explained = np.array([result.explained] * (len(offers) - len(result.alternatives)) + [a.explained for a in result.alternatives])
+        share = np.ones(len(offers))
+        known = np.isfinite(explained) & (explained > 0.0)
+        if known.sum() > 1:
+            share[known] = (explained[known] / explained[known].max()) ** self.config.explained_power
+        return [Sighting(s.map_from_base, s.covariance + floor, float(k) * s.probability) for s, k in zip(offers, share)]
 
 
 def planar_covariance(covariance: FloatArray) -> FloatArray:
