@@ -33,6 +33,7 @@ class GoalConfig:
     same_place_m: float = 1.0  # landmarks nearer than this to each other are one goal
     same_name_m: float = 8.0  # landmarks of the same name nearer than this are signs of one place; the one with fewest other names around is it
     sight_m: float = 6.0  # how far other names are looked for
+    image_rival: float = 0.8  # a place that fits an image this much as well as the best does leaves the choice to the asker
     max_candidates: int = 5
     standing: StandingConfig = field(default_factory=StandingConfig)
 
@@ -44,6 +45,7 @@ class GoalConfig:
         require(self.same_place_m >= 0, "same_place_m", self.same_place_m, "≥ 0")
         require(self.same_name_m >= 0, "same_name_m", self.same_name_m, "≥ 0")
         require(self.sight_m >= 0, "sight_m", self.sight_m, "≥ 0")
+        require(0 < self.image_rival <= 1, "image_rival", self.image_rival, "in (0, 1]")
         require(self.max_candidates >= 1, "max_candidates", self.max_candidates, "≥ 1")
 
 
@@ -87,29 +89,32 @@ class GoalFinder:
         return self._decide(candidates, near)
 
     def find_image(self, query: Query, near: Pose2 | None = None, radius_m: float | None = None) -> FindResult:
-        """Resolve an image: the goal is to stand where it was taken, looking the same way."""
+        """Resolve an image: the goal is to stand where it was taken, looking the same way; several such places are ambiguous."""
         del near, radius_m  # an image that localizes names one place
         if self._localizer is None:
             self._localizer = GlobalLocalizer(self.loaded.path or Path(), loaded=self.loaded, backend=self.backend)
-        result = self._localizer.localize(query)
+        result = self._localizer.localize(replace(query, thorough=True))
         if result.status is not Status.LOCALIZED or result.map_from_base is None:
             return FindResult(GoalStatus.NOT_FOUND, (), f"the image could not be placed on the map: {result.reason}")
-        seen = result.map_from_base.pose2()
+        rivals = [a for a in result.alternatives if a.confidence >= self.config.image_rival * result.confidence]
+        rivals = [a for a in rivals if not a.explained < self.config.image_rival * result.explained]  # NaN: nothing is known against it
+        seen = [(result.map_from_base.pose2(), result.confidence), *((a.map_from_base.pose2(), a.confidence) for a in rivals)]
+        candidates = [c for pose, score in seen if (c := self._image_candidate(pose, score, result.reason)) is not None]
+        if not candidates:
+            return FindResult(GoalStatus.NOT_FOUND, (), "there is no room to stand where the image was taken")
+        if len(candidates) > 1:
+            return FindResult(GoalStatus.AMBIGUOUS, tuple(candidates[: self.config.max_candidates]), f"the image fits {len(candidates)} places")
+        return FindResult(GoalStatus.FOUND, tuple(candidates), result.reason)
+
+    def _image_candidate(self, seen: Pose2, score: float, why: str) -> GoalCandidate | None:
+        """Where to stand to see what an image taken from there shows."""
         stand = self._standing.at(seen)
         if stand is None:
-            return FindResult(GoalStatus.NOT_FOUND, (), "there is no room to stand where the image was taken")
-        landmark = self._named_by(result.candidate_nodes, seen)
-        node = self.loaded.map.nodes[result.candidate_nodes[0]]
-        candidate = GoalCandidate(
-            landmark.id if landmark else None,
-            landmark.label if landmark else "image",
-            result.confidence,
-            result.candidate_nodes,
-            stand,
-            self._image_towards(node, seen),
-            result.reason,
-        )
-        return FindResult(GoalStatus.FOUND, (candidate,), result.reason)
+            return None
+        nodes = self.loaded.index.nearest_nodes(seen.x, seen.y, 5)
+        landmark = self._named_by(nodes, seen)
+        image = self._image_towards(self.loaded.map.nodes[nodes[0]], seen)
+        return GoalCandidate(landmark.id if landmark else None, landmark.label if landmark else "image", score, nodes, stand, image, why)
 
     def _within(self, meanings: Sequence[Meaning], near: Pose2 | None, radius_m: float | None) -> list[Meaning]:
         """Search outwards: the meanings inside the first circle that holds one as good as the best, or all if there is no `near`."""

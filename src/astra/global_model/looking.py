@@ -45,7 +45,10 @@ class LookingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A motion worth making, in base_link now: turn to `turn_rad`, then drive `ahead_m`. `power`: how much more the places then differ than where they look alike."""
+    """A motion worth making, in base_link now: turn to `turn_rad`, then drive `ahead_m`.
+
+    `power`: how much more the places then differ than where they look alike.
+    """
 
     turn_rad: float
     ahead_m: float

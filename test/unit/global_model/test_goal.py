@@ -1,18 +1,19 @@
 """Goals: what sentences mean, when to ask back, when to refuse, and where to stand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from astra.core.errors import BadInputError, ConfigError
-from astra.geometry import Pose2
+from astra.geometry import Pose2, Pose3
 from astra.global_model.backends.embedded import EmbeddedBackend
 from astra.global_model.goal import GoalConfig, GoalFinder
 from astra.global_model.language.concepts import load_concepts
 from astra.global_model.language.words import word_overlap
 from astra.global_model.standing import FloorPlan, StandingRoom
-from astra.global_model.types import GoalStatus
+from astra.global_model.types import Alternative, GoalStatus, LocalizationResult, Query, Status
 from astra.topomap import Landmark
 
 
@@ -185,3 +186,31 @@ def test_floor_plan_is_read_as_nav2_writes_it(tmp_path):
 def test_bad_configuration():
     with pytest.raises(ConfigError, match="min_score"):
         GoalConfig(min_score=0.0)
+
+
+def placed(*poses):
+    """A localizer that places any image at these poses, the first being the best."""
+    covariance = 1e-4 * np.eye(6)
+    others = tuple(Alternative(Pose3.from_pose2(p), covariance, 0.95, share) for p, share in poses[1:])
+    first, share = poses[0]
+    result = LocalizationResult(
+        0, Status.LOCALIZED, 0.99, "120 of 130 features agree", Pose3.from_pose2(first), covariance, (2,), alternatives=others, explained=share
+    )  # fmt: skip
+    return SimpleNamespace(localize=lambda query: result)
+
+
+def test_an_image_names_where_it_was_taken_what_is_there_and_why(finder, building):
+    finder._localizer = placed((Pose2(2.0, 1.5, 0.3), 0.9), (Pose2(7.0, 1.5, 0.3), 0.4))
+    query = Query.from_image(np.zeros((160, 224, 3), np.uint8), next(iter(building.map.cameras.values())))
+    found = finder.find_image(query)
+    assert found.status is GoalStatus.FOUND and len(found.candidates) == 1
+    goal = found.candidates[0]
+    assert goal.map_from_goal.distance_to(Pose2(2.0, 1.5, 0.3)) < 0.1 and goal.map_from_goal.yaw == pytest.approx(0.3)
+    assert goal.node_ids[0] == 2 and goal.image.startswith("images/2") and goal.why == "120 of 130 features agree" and goal.score > 0.9
+
+
+def test_an_image_that_fits_two_places_asks_back(finder, building):
+    finder._localizer = placed((Pose2(2.0, 1.5, 0.3), 0.9), (Pose2(7.0, 1.5, 0.3), 0.88))
+    query = Query.from_image(np.zeros((160, 224, 3), np.uint8), next(iter(building.map.cameras.values())))
+    asked = finder.find_image(query)
+    assert asked.status is GoalStatus.AMBIGUOUS and [round(c.map_from_goal.x) for c in asked.candidates] == [2, 7]
