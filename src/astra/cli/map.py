@@ -39,6 +39,7 @@ BUILD_EXAMPLES = """examples:
   astra map build walk.mp4 --camera phone.yaml --odometry walk.tum --rate-hz 3 --out maps/lab
 """
 LANDMARK_BACKENDS = ("text", "qwen2_5_vl", "server", "none")
+PHOTO_FEATURES = 1500  # an image
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -162,8 +163,10 @@ def mapping_config(args: argparse.Namespace, tours: list[Tour]) -> MappingConfig
 
     config = load_config(MappingConfig, args.config)
     rate_hz = args.rate_hz
-    if rate_hz is None and all(source.is_dir() for source in args.sources) and all(_is_photos(tour) for tour in tours):
-        rate_hz = 0.0  # photos have no clock: each was taken on purpose
+    if all(source.is_dir() for source in args.sources) and all(_is_photos(tour) for tour in tours):
+        rate_hz = 0.0 if rate_hz is None else rate_hz  # photos have no clock: each was taken on purpose
+        if args.config is None:  # they are fewer, larger and without odometry: what they show must hold them together alone
+            config = dataclasses.replace(config, local=dataclasses.replace(config.local, max_features=PHOTO_FEATURES))
     if rate_hz is None:
         return config
     if not math.isfinite(rate_hz) or rate_hz < 0.0:
