@@ -24,6 +24,7 @@ from astra.mapping.assemble import Reconstruction
 from astra.mapping.association import associate
 from astra.mapping.audit import AuditConfig, Audited, AuditInput, audit
 from astra.mapping.audit.evidence import read_verified_pairs
+from astra.mapping.bridges import BridgeConfig, bridge
 from astra.mapping.calibration import CalibrationConfig, check_focal_lengths, load_refined, save_refined
 from astra.mapping.cloud import CloudConfig, thin_cloud, write_cloud
 from astra.mapping.clues import MetricClues, check_distances
@@ -65,6 +66,7 @@ class MappingConfig:
     sfm: SfmConfig = field(default_factory=SfmConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    bridges: BridgeConfig = field(default_factory=BridgeConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     occupancy: OccupancyConfig = field(default_factory=OccupancyConfig)
     sparse_occupancy: SparseConfig = field(default_factory=SparseConfig)
@@ -281,6 +283,10 @@ class _Build:
         mounted = is_mounted(self.tours[0].rig)
         clues = dataclasses.replace(self.clues, imu=imu_tracks(self.tours))
         metric = [to_metric(fragment, self.keyframes, self.rigs, mounted, self.config.scale, clues) for fragment in self.audited.fragments]
+        bridged = bridge(metric, self.keyframes, self.audited.report, self.config.bridges)
+        metric = bridged.fragments
+        sigmas = {k: math.hypot(self.audited.drift_sigmas.get(k, 0.0), sigma) for k, sigma in bridged.sigmas.items()}
+        self.audited = dataclasses.replace(self.audited, report=bridged.report, drift_sigmas={**self.audited.drift_sigmas, **sigmas})
         first = next(k for k in self.keyframes if k.id == min(metric[0].map_from_base))
         anchor = at_tour_start(metric[0], self.keyframes, self.tours[first.tour].odometry)
         self.fragments = [anchor, *(place_by_odometry(fragment, anchor, self.keyframes) for fragment in metric[1:])]
@@ -333,7 +339,8 @@ class _Build:
             with tempfile.TemporaryDirectory(prefix=".extras.", dir=self.work.root) as scratch:
                 extras, store = Path(scratch) / "extras", self.config.store
                 extras.mkdir()
-                for number, fragment in enumerate(self.fragments if store.model else ()):
+                models = [part for fragment in self.fragments for part in (fragment.joined_from or (fragment,))]
+                for number, fragment in enumerate(models if store.model else ()):
                     write_metric_model(fragment.sfm, fragment.scale.metres_per_unit, fragment.map_from_sfm, extras / "sfm" / str(number))
                 write_cloud(thin_cloud(self.fragments[0].points_map, self.config.cloud), extras / "cloud.ply")
                 grid = self.occupancy or grid_without_scans(found, self.tours, self.config.sparse_occupancy, self.config.occupancy)

@@ -37,6 +37,7 @@ class MetricFragment:
     map_from_sfm: rotation and translation applied after multiplying by scale.metres_per_unit.
     planarity_m: RMS of a robot's base positions from the floor plane. up: as it was found, in the fragment's own frame.
     gravity_sigmas: by how many sigmas that departs from what an IMU felt; NaN without one.
+    joined_from: the reconstructions that `bridges` joined to this one, in its frame.
     """
 
     sfm: SfmFragment
@@ -48,6 +49,7 @@ class MetricFragment:
     planarity_m: float
     up: Up | None = None
     gravity_sigmas: float = math.nan
+    joined_from: tuple[MetricFragment, ...] = ()
 
 
 def estimate_scale(
@@ -157,6 +159,7 @@ def moved(fragment: MetricFragment, map_from_old: Pose3) -> MetricFragment:
         map_from_base={k: map_from_old @ p for k, p in fragment.map_from_base.items()},
         map_from_cam={v: map_from_old @ p for v, p in fragment.map_from_cam.items()},
         points_map=map_from_old.apply(fragment.points_map),
+        joined_from=tuple(moved(part, map_from_old) for part in fragment.joined_from),
     )
 
 
