@@ -1,4 +1,4 @@
-"""What of a reconstruction is stored: all of it, or as much as localization needs, for maps that travel."""
+"""What of a reconstruction is stored: what localization and merging read, or less, for maps that travel."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from astra.topomap.features import MapFeatures
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """Localization reads features with a point alone; `merge` and `extend` look with the others too, and other tools read COLMAP's model."""
+    """Localization reads features with a point alone, and `merge` joins as well without the others; other tools read COLMAP's model."""
 
-    unplaced: bool = True  # features without a 3-D point
+    unplaced: bool = False  # features without a 3-D point
     most_features: int = 0  # of a view with a point, those that most views see; 0: all
     model: bool = True  # COLMAP's, under sfm/
     jpeg_quality: int = 0  # of the images; 0: as they were used

@@ -19,12 +19,12 @@ def features():
     return MapFeatures(np.array([10, 11, 12]), OFFSETS, keypoints, descriptors, points, IDS, np.eye(3, dtype=np.float32))
 
 
-def test_all_is_kept_by_default(features):
-    assert slimmed(features, StoreConfig()) is features
+def test_all_is_kept_on_request(features):
+    assert slimmed(features, StoreConfig(unplaced=True)) is features
 
 
 def test_features_without_a_point_are_left_out_and_views_keep_theirs(features):
-    slim = slimmed(features, StoreConfig(unplaced=False))
+    slim = slimmed(features, StoreConfig())
     assert slim.offsets.tolist() == [0, 3, 3, 6]  # the second view had none
     assert slim.keypoints[:, 0].tolist() == [0, 2, 3, 6, 7, 8] and slim.point_ids.tolist() == [4, 5, 6, 4, 5, 7]
     np.testing.assert_array_equal(slim.descriptors, features.descriptors[[0, 2, 3, 6, 7, 8]])
@@ -32,7 +32,7 @@ def test_features_without_a_point_are_left_out_and_views_keep_theirs(features):
 
 
 def test_those_that_most_views_see_stay(features):
-    slim = slimmed(features, StoreConfig(unplaced=False, most_features=2))
+    slim = slimmed(features, StoreConfig(most_features=2))
     assert slim.offsets.tolist() == [0, 2, 2, 4] and slim.point_ids.tolist() == [4, 5, 4, 5]
 
 
@@ -47,4 +47,4 @@ def test_images_get_smaller_on_request(tmp_path):
 
 def test_a_limit_needs_points():
     with pytest.raises(ConfigError, match="unplaced"):
-        StoreConfig(most_features=10)
+        StoreConfig(unplaced=True, most_features=10)
