@@ -20,7 +20,7 @@ from astra.global_model.types import FindResult, GoalStatus
 from astra.perception.text import normalise_text
 from astra.sim.furniture import open_catalogue
 from astra.sim.worlds.build import PLANNERS, Draft
-from astra.sim.worlds.language import Instruction, InstructionKind, instructions
+from astra.sim.worlds.language import Instruction, InstructionKind, Voice, instructions
 from astra.sim.worlds.plan import Kind, Plan, split_from_seed
 from astra.sim.worlds.style import STYLES
 from astra.sim.worlds.truth import Landmark, WorldTruth
@@ -45,15 +45,15 @@ class GoalEpisode:
     right: bool
 
 
-def imagined_world(kind: Kind, seed: int) -> WorldTruth:
-    """The truth of a generated world, furnished from the plain set and never painted."""
+def imagined_world(kind: Kind, seed: int, voice: Voice | None = None) -> WorldTruth:
+    """The truth of a generated world, furnished from the plain set and never painted; its sentences are the seed's split's, unless a `voice` is given."""
     split, last = split_from_seed(seed), ""
     library = open_catalogue(split, plain=True)
     for attempt in range(8):
         draft = Draft(PLANNERS[kind](seed + 100_003 * attempt, library, 1.0), library, STYLES[kind], (seed, attempt))
         problems = draft.problems()
         if not problems:
-            truth = draft.truth(seed, instructions(draft.plan, np.random.default_rng([seed, attempt]), split))
+            truth = draft.truth(seed, instructions(draft.plan, np.random.default_rng([seed, attempt]), voice or split))
             return replace(truth, landmarks=truth.landmarks + _signs(draft.plan, len(truth.instances)))
         last = problems[0]
     raise AstraError(f"no {kind} of seed {seed} passes its checks: {last}")

@@ -1,6 +1,7 @@
 """What people say in a generated world, with the areas that answer it: explicit, implied, relational, negative, ambiguous, unanswerable.
 
-Sentences of test worlds come from `test_phrasings.yaml`, written by hand and kept away from tuning; all others from `phrasings.yaml`.
+Sentences of test worlds come from `test_phrasings.yaml`, written by hand and kept away from tuning; all others from `phrasings.yaml`. A second
+set for tests, `unseen_phrasings.yaml`, was written later, for what had by then been improved with the first one known.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from astra.core.config import load_yaml
 from astra.sim.worlds.plan import Kind, Plan, Room, Split
 
 InstructionKind = Literal["explicit", "object", "implied", "relational", "negative", "ambiguous", "unanswerable"]
+Voice = Split | Literal["unseen"]  # whose sentences: those of a split, or the second set for tests
+TESTS = {"test": "test_phrasings", "unseen": "unseen_phrasings"}
 SHARED_WALL_M = 0.8  # rooms with at least this much wall in common are next to each other
 PER_INTENT = 2  # sentences drawn for each intent of a world
 
@@ -52,7 +55,7 @@ def functions_of(kind: Kind, category: str) -> tuple[str, ...]:
     return places(kind)[category].functions
 
 
-def instructions(plan: Plan, rng: np.random.Generator, split: Split) -> tuple[Instruction, ...]:
+def instructions(plan: Plan, rng: np.random.Generator, split: Voice) -> tuple[Instruction, ...]:
     """Sentences about a planned world, a few of each kind, with their right answers."""
     return _Speaker(plan, rng, split).speak()
 
@@ -60,7 +63,7 @@ def instructions(plan: Plan, rng: np.random.Generator, split: Split) -> tuple[In
 class _Speaker:
     """Fills the sentences of one split with the rooms, signs and furniture of one plan."""
 
-    def __init__(self, plan: Plan, rng: np.random.Generator, split: Split) -> None:
+    def __init__(self, plan: Plan, rng: np.random.Generator, split: Voice) -> None:
         self._plan, self._rng = plan, rng
         self._goals = [room for room in plan.rooms if room.is_goal]
         self._said = templates(split)
@@ -175,24 +178,24 @@ class Intent:
 
 
 @cache
-def intents(split: Split) -> tuple[Intent, ...]:
+def intents(split: Voice) -> tuple[Intent, ...]:
     """All needs, with the sentences of one split."""
-    test = _yaml("test_phrasings")["implied"] if split == "test" else {}
+    test = _yaml(TESTS[split])["implied"] if split in TESTS else {}
     return tuple(
         Intent(
             name,
             {kind: tuple(rooms) for kind, rooms in entry["rooms"].items()},
             tuple(entry.get("nowhere", ())),
-            tuple(str(text) for text in (test[name] if split == "test" else entry[split])),
+            tuple(str(text) for text in (test[name] if split in TESTS else entry[split])),
         )
         for name, entry in _yaml("phrasings")["implied"].items()
     )
 
 
 @cache
-def templates(split: Split) -> dict[str, list[str]]:
+def templates(split: Voice) -> dict[str, list[str]]:
     """Sentences with gaps, by kind of instruction, of one split."""
-    source = _yaml("test_phrasings") if split == "test" else _yaml("phrasings")[split]
+    source = _yaml(TESTS[split]) if split in TESTS else _yaml("phrasings")[split]
     return {kind: [str(text) for text in texts] for kind, texts in source.items() if kind != "implied"}
 
 
