@@ -27,12 +27,12 @@ class AblationConfig:
 
     seeds: int = 3  # each draws its own tenth
     labels: float = 0.1
-    pretrain_steps: int = 400
-    steps: int = 160
+    pretrain_steps: int = 250
+    steps: int = 100
     stage: Pretrain3dConfig = field(
         default_factory=lambda: Pretrain3dConfig(
-            rays=160, render_steps=48, depth_weight=1.0, evaluation_samples=60,
-            loop=LoopConfig(batch=2, rate=8e-4, warmup=30, ema=0.96, checkpoint_every=100, evaluate_every=100_000, threads=1),
+            rays=160, render_steps=48, depth_weight=1.0, evaluation_samples=40,
+            loop=LoopConfig(batch=2, rate=8e-4, warmup=20, ema=0.95, checkpoint_every=100, evaluate_every=100_000, threads=1),
         )
     )  # fmt: skip
 

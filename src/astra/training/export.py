@@ -112,9 +112,9 @@ def export(
     h, w = height // STRIDE, width // STRIDE
     images, rays = torch.rand(4, 3, height, width, generator=generator), torch.randn(4, RAY_CHANNELS, h, w, generator=generator)
     coarse, fine = (torch.rand(1, c.lifted + 2, g.count, generator=generator) for g in (c.grid, c.near))
-    views = {0: "cameras"}
+    looks = {name: {0: "cameras"} for name in ("images", "rays", "features", "depth")}
     differences = {
-        "look": _write(_Look(eyes), (images, rays), ("images", "rays"), ("features", "depth"), out / LOOK_FILE, dict.fromkeys(("images", "rays"), views)),
+        "look": _write(_Look(eyes), (images, rays), ("images", "rays"), ("features", "depth"), out / LOOK_FILE, looks),
         "settle": _write(_Settle(eyes), (coarse, fine), ("coarse", "fine"), ("voxels", "wide", "near"), out / SETTLE_FILE, {}),
     }
     if forecaster is None:
@@ -124,8 +124,8 @@ def export(
         volumes = torch.randn(1, p, c.channels, *c.grid.shape, generator=generator)
         maps = torch.rand(1, p, *c.grid.shape[1:], generator=generator)
         inputs = (volumes, maps, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
-        model = _Foresee(forecaster.eval())
-        differences["forecast"] = _write(model, inputs, ("volumes", "maps", "known", "moments"), ("wide",), out / FORECAST_FILE, {"moments": {1: "moments"}})
+        ahead = {name: {1: "moments"} for name in ("moments", "wide")}
+        differences["forecast"] = _write(_Foresee(forecaster), inputs, ("volumes", "maps", "known", "moments"), ("wide",), out / FORECAST_FILE, ahead)
     for source, name in ((weights, "weights.safetensors"), (forecaster_weights, "forecaster.safetensors")):
         if source is not None and source.resolve() != (out / name).resolve():
             shutil.copyfile(source, out / name)

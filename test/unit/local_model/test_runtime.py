@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,9 @@ def test_the_robot_sees_what_torch_sees(model: EyesModel, folder: Path) -> None:
     np.testing.assert_allclose(view.features, encoding.voxels[0].flatten(0, 1).numpy(), atol=PARITY)
     assert (view.wide_seen == occupancy.wide_seen[0].numpy()).mean() > 0.999
     assert view.forecast is not None and view.forecast.shape == (4, 48, 48)
+    longer = Eyes(folder, rig(), replace(RUN, moments_s=(0.0, 0.5, 1.0, 1.5, 2.0))).see(images, 0, Pose2())
+    assert longer.forecast is not None
+    np.testing.assert_allclose(longer.forecast[1:], view.forecast, atol=1e-5)
 
 
 def test_what_only_a_broken_camera_sees_is_unknown(folder: Path) -> None:

@@ -72,7 +72,7 @@ class Forecaster(nn.Module):
         above = nn.functional.interpolate(self.merge(deep.flatten(1, 2)), size=fine.shape[3:], mode="nearest")
         merged = self.smooth(lateral + above.unflatten(1, (z, -1)))
         change = nn.functional.pixel_shuffle(self.leave(merged.flatten(0, 1)), 2)[..., :y, :x].unflatten(0, (b, f, z)).transpose(2, 3)
-        foreseen = self.map(merged.flatten(1, 2), maps, known, moment)
+        foreseen = self.map(merged.flatten(1, 2), maps, known, moment, f)
         return Foreseen(volumes[:, :1] + change, foreseen.unflatten(0, (b, f)))
 
 
@@ -100,11 +100,10 @@ class MapChange(nn.Module):
         with torch.no_grad():
             self.blend.bias.copy_(-0.5 * torch.arange(past))
 
-    def forward(self, merged: Tensor, maps: Tensor, known: Tensor, moment: Tensor) -> Tensor:
+    def forward(self, merged: Tensor, maps: Tensor, known: Tensor, moment: Tensor, f: int) -> Tensor:
         """(B·F, Z·C, y, x) at half resolution, (B, P, Y, X), (B, P) and (B·F, deep) → (B·F, Y, X)."""
-        b, _, y, x = maps.shape
+        _, _, y, x = maps.shape
         maps = torch.where(maps < NOWHERE, maps[:, :1], maps)
-        f = len(moment) // b
         motion = self.motion(torch.cat([maps, known[:, :, None, None].expand_as(maps)], 1)).repeat_interleave(f, 0)
         scale, shift = self.modulate(moment)[:, :, None, None].chunk(2, 1)
         mixed = self.mix(torch.cat([merged, torch.relu(motion * (1.0 + scale) + shift)], 1))
