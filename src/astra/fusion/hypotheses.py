@@ -38,6 +38,7 @@ class HypothesesConfig:
     independent_rad: float = math.radians(30.0)  # … or turned
     least_share: float = 0.15  # of the second observation from the same spot …
     repeat_share: float = 0.6  # … and by how much each further one counts less: a mistake repeated for ever is still a mistake
+    stronger: float = 0.2  # by which an observation from the same spot must be more probable to count as new
     max_probability: float = 0.9  # of all that one observation offers: images can always deceive
     likeness_sharpness: float = 12.0  # of the looks: e-folds of weight per unit of cosine
     merge_m: float = 0.35
@@ -90,6 +91,7 @@ class HypothesisFilter:
         self._odometry: OdometryPoint | None = None
         self._observed_at: OdometryPoint | None = None
         self._repeats = 0  # observations from the same spot after the first
+        self._strength = 0.0  # of the best of them
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
@@ -136,12 +138,17 @@ class HypothesisFilter:
                 view to compare, which says nothing.
             turning_shows: whether a turn on the spot shows anything new; not to cameras that look all around.
         """
-        share = self._share(turning_shows)
         usable = [s for s in sightings if s.map_from_base.is_finite() and _is_covariance(s.covariance) and s.probability > 0.0]
+        share = self._share(turning_shows, max((s.probability for s in usable), default=0.0))
         if usable:
             self._weigh(usable, share)
         if likeness is not None and len(self._poses) > 1:
             self._prefer(likeness(self._poses.copy()), share)
+
+    def repeats(self, odometry: OdometryPoint) -> bool:
+        """Whether an observation there would come from the same spot as the last."""
+        last = self._observed_at
+        return last is not None and (odometry.driven_m - last.driven_m) / self.config.independent_m < self.config.least_share
 
     # --- inside ---------------------------------------------------------------------------------------------------------------------
 
@@ -174,16 +181,29 @@ class HypothesisFilter:
         self._weights *= np.exp(np.maximum(share * self.config.likeness_sharpness * off, -math.log(self.config.max_gain)))
         self._normalise()
 
-    def _share(self, turning_shows: bool) -> float:
-        """How independent an observation is of those before it, at most 1; remembers where it was made."""
+    def explains(self, sighting: Sighting) -> bool:
+        """Whether a sighting fits any hypothesis."""
+        return bool(self._fit(sighting)[1].any())
+
+    def _share(self, turning_shows: bool, strength: float) -> float:
+        """How independent an observation is of those before it, at most 1; remembers where it was made.
+
+        A view that suddenly tells much more than before from the same spot (`strength`: its best probability) has changed, and counts anew.
+        """
         here, last = self._odometry, self._observed_at
         self._observed_at = here
         if here is None or last is None:
+            self._strength = strength
             return 1.0
         moved = (here.driven_m - last.driven_m) / self.config.independent_m
         if turning_shows:
             moved += (here.turned_rad - last.turned_rad) / self.config.independent_rad
-        self._repeats = self._repeats + 1 if moved < self.config.least_share else 0
+        if moved >= self.config.least_share:
+            self._repeats, self._strength = 0, strength
+        elif strength > self._strength + self.config.stronger:
+            self._repeats, self._strength, moved = 0, strength, 1.0
+        else:
+            self._repeats += 1
         least = self.config.least_share * self.config.repeat_share ** max(self._repeats - 1, 0)
         return float(np.clip(moved, least, 1.0))
 

@@ -34,6 +34,7 @@ class WhereaboutsConfig:
 
     rival_weight: float = field(default=0.03, metadata={"help": "P(true) from which on a hypothesis is worth telling apart from the likeliest"})
     max_contradictions: int = field(default=8, metadata={"help": "localizations in a row that the belief may contradict before it is given up"})
+    sure_confidence: float = field(default=0.9, metadata={"help": "so sure a view of a place never thought of voids what was seen from the same spot"})
     explained_power: float = field(default=3.0, metadata={"help": "how much a place that shows more of what is seen goes before one that shows less"})
     sighting_sigma_m: float = field(default=0.03, metadata={"help": "the map's own error, added to each pose [m]"})
     sighting_sigma_rad: float = field(default=0.01, metadata={"help": "the map's own error, added to each heading [rad]"})
@@ -44,6 +45,7 @@ class WhereaboutsConfig:
 
     def __post_init__(self) -> None:
         require(0.0 < self.rival_weight < 0.5, "rival_weight", self.rival_weight, "in (0, 0.5)")
+        require(0.0 < self.sure_confidence <= 1.0, "sure_confidence", self.sure_confidence, "in (0, 1]")
         require(self.max_contradictions >= 3, "max_contradictions", self.max_contradictions, "≥ 3")
         for name in ("explained_power", "sighting_sigma_m", "sighting_sigma_rad", "longest_way_m", "shortest_way_m"):
             value = getattr(self, name)
@@ -102,10 +104,20 @@ class Whereabouts:
         likely = [h for h in self._filter.hypotheses if h.weight >= self.config.rival_weight]
         return tuple(h.estimate.map_from_base for h in likely[: self.config.looking.hypotheses])
 
+    def lone_suspect(self, odometry: OdometryPoint) -> Pose2 | None:
+        """The only place that fits what was seen from this spot, if so: to look again, it is enough to confirm it."""
+        suspects = self.suspects(odometry)
+        lone = len(suspects) == 1 and self._filter.unknown < 0.5 and self._filter.repeats(odometry)
+        return suspects[0] if lone else None
+
     def consider(self, result: LocalizationResult, odometry: OdometryPoint, rig: CameraRig, likeness: Likeness | None = None) -> Verdict:
         """Weigh all hypotheses by a localization at this odometry, from the images of this rig; to be called while the robot is not sure."""
         self._carry(odometry)
-        self._filter.observe(self._sightings(result), likeness, turning_shows=not sees_all_around(rig))
+        sightings = self._sightings(result)
+        if self._is_changed(result, sightings, odometry):
+            self._filter.reset()
+            self._filter.advance(odometry)
+        self._filter.observe(sightings, likeness, turning_shows=not sees_all_around(rig))
         all_ = self._filter.hypotheses
         kept = tuple(h for h in all_ if h.weight >= self.config.rival_weight)
         return Verdict(self._filter.winner, kept, self._filter.unknown)
@@ -124,6 +136,11 @@ class Whereabouts:
         best = int(np.argmax(np.minimum(free_m, self.config.longest_way_m) * (1.0 - np.abs(angles) / (1.5 * math.pi))))
         ahead_m = min(float(free_m[best]), self.config.longest_way_m)
         return Look(float(angles[best]), ahead_m, 0.0) if ahead_m >= self.config.shortest_way_m else None
+
+    def _is_changed(self, result: LocalizationResult, sightings: list[Sighting], odometry: OdometryPoint) -> bool:
+        """Whether a robot that stands suddenly sees a place for sure that it had not thought of: what it saw from there before is void."""
+        surely = result.status is Status.LOCALIZED and result.confidence >= self.config.sure_confidence
+        return surely and self._filter.repeats(odometry) and not self._filter.explains(sightings[0])
 
     def _carry(self, odometry: OdometryPoint) -> None:
         if self._stale:

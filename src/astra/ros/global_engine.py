@@ -29,6 +29,7 @@ class GlobalNodeConfig:
     standing_period_s: float = field(default=2.0, metadata={"help": "least time between localizations once localized and at standstill [s]"})
     max_lost_cpu_share: float = field(default=0.7, metadata={"help": "of one core for localizing while lost or in doubt; the period grows if need be"})
     max_cpu_share: float = field(default=0.13, metadata={"help": "of one core for localizing once localized; the period grows if need be"})
+    confirm_cameras: int = field(default=2, metadata={"help": "of several cameras, how many at a time confirm a pose that is known, in turns"})
     tf_rate_hz: float = field(default=25.0, metadata={"help": "rate of TF map→odom [Hz]"})
     pose_rate_hz: float = field(default=5.0, metadata={"help": "rate of /astra/pose [Hz]"})
     transform_tolerance_s: float = field(default=0.1, metadata={"help": "TF map→odom is stamped this far ahead [s]"})
@@ -53,6 +54,7 @@ class GlobalNodeConfig:
             require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
         for name in ("max_cpu_share", "max_lost_cpu_share"):
             require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
+        require(self.confirm_cameras >= 1, "confirm_cameras", self.confirm_cameras, "≥ 1")
         require(20.0 <= self.tf_rate_hz <= 200.0, "tf_rate_hz", self.tf_rate_hz, "in 20..200")
         require(0.1 <= self.pose_rate_hz <= 50.0, "pose_rate_hz", self.pose_rate_hz, "in 0.1..50")
         require(0.0 <= self.transform_tolerance_s <= 2.0, "transform_tolerance_s", self.transform_tolerance_s, "in 0..2")

@@ -241,3 +241,17 @@ def test_turning_shows_nothing_new_to_cameras_that_look_all_around():
         weights.append(verdict.hypotheses[0].weight)
     assert weights[0] < weights[1]
     assert len(whereabouts.suspects(OdometryPoint(9 * 10**9, Pose2(1.0, 0.0, 2.4), 1.0, 2.4))) == 2
+
+
+def test_a_standing_robot_that_sees_clearly_at_last_is_found_without_moving():
+    whereabouts = Whereabouts()
+    for k in range(12):
+        assert feed(whereabouts, lost([(Pose2(8.0, 1.0, 0.0), 0.3)]), k) is None
+    outcomes = [feed(whereabouts, localized(Pose2(1.0, 2.0, 0.0), 0.99), 20 + k).outcome for k in range(3)]
+    assert outcomes[-1] is FixOutcome.STARTED
+    # The same, where the pose was among the doubtful ones all the time.
+    whereabouts = Whereabouts()
+    for k in range(12):
+        feed(whereabouts, lost([(Pose2(1.0, 2.0, 0.0), 0.3)]), k)
+    outcomes = [feed(whereabouts, localized(Pose2(1.0, 2.0, 0.0), 0.99), 20 + k).outcome for k in range(4)]
+    assert FixOutcome.STARTED in outcomes

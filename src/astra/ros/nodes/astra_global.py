@@ -93,6 +93,7 @@ class AstraGlobal(AstraLifecycleNode):
         self._last_fix: OdometryPoint | None = None
         self._last_status = Status.LOST
         self._counts: Counter[str] = Counter()
+        self._turn = 0  # of the cameras that confirm
         self._localizations = self.create_publisher(Localization, "astra/localization", qos.RELIABLE)
         self._poses = self.create_publisher(PoseWithCovarianceStamped, "astra/pose", qos.RELIABLE)
         self._looks = self.create_publisher(PoseStamped, "astra/look", qos.RELIABLE)
@@ -176,7 +177,8 @@ class AstraGlobal(AstraLifecycleNode):
 
         def done(answer: Answer) -> None:
             self._pending = False
-            self._cpu_s = 0.7 * self._cpu_s + 0.3 * answer.cpu_s if self._cpu_s else answer.cpu_s
+            blend = 0.3 if self._cpu_s and sure else 1.0
+            self._cpu_s += blend * (answer.cpu_s - self._cpu_s)
             if engine is self.engine:  # else the map was replaced meanwhile
                 self._take(answer)
             on_done(answer.result)
@@ -196,14 +198,28 @@ class AstraGlobal(AstraLifecycleNode):
         views = self.inputs.decode(task.raw)
         query = Query(task.stamp_ns, views, task.near, self.config.near_radius_m, on_floor=True)
         if task.sure or task.odometry is None:
-            return Answer(engine.localizer.localize(query), time.thread_time() - started)
-        result = engine.localizer.localize(replace(query, thorough=True, suspects=self._belief.suspects(task.odometry)))
+            return Answer(self._confirm(engine, query), time.thread_time() - started)
+        lone = self._belief.lone_suspect(task.odometry)
+        result = engine.localizer.confirm(replace(query, near=lone)) if lone is not None else None
+        if result is None:
+            result = engine.localizer.localize(replace(query, thorough=True, suspects=self._belief.suspects(task.odometry)))
         rig = CameraRig(tuple(RigCamera(view.camera, view.model, view.base_from_cam) for view in views))
         verdict = self._belief.consider(result, task.odometry, rig, engine.localizer.likeness)
         look = None
         if verdict.is_ambiguous:
             look = self._belief.next_look(engine.loaded, rig, task.free_m)
         return Answer(result, time.thread_time() - started, verdict, look)
+
+    def _confirm(self, engine: Engine, query: Query) -> LocalizationResult:
+        """Every other camera is enough to confirm what is known, in turns; where it is not, all are asked."""
+        if query.near is not None and len(query.views) >= 2 * self.config.confirm_cameras:
+            self._turn += 1
+            step = len(query.views) // self.config.confirm_cameras
+            some = replace(query, views=query.views[self._turn % step :: step])
+            hinted = engine.localizer.confirm(some)
+            if hinted is not None:
+                return hinted
+        return engine.localizer.localize(query)
 
     def _take(self, answer: Answer) -> None:
         """Publish a localization, fuse what it is worth, and say what to look at if that is not enough."""
@@ -221,6 +237,8 @@ class AstraGlobal(AstraLifecycleNode):
             self._log(report)
             if report.outcome.is_used:
                 self._last_fix, verdict = odometry, None
+                if report.outcome is not FixOutcome.ACCEPTED:
+                    self._cpu_s = 0.0  # from here on a question costs less
                 self._publish_transform()
         if answer.look is not None and not self._belief.is_sure:
             view = look_pose(odometry.odom_from_base, answer.look)
