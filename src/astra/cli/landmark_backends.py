@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astra.core.errors import BadInputError
-from astra.mapping.landmarks import LandmarkDetection, LandmarkExtractor
+from astra.mapping.landmarks import CombinedExtractor, LandmarkDetection, LandmarkExtractor
 
 if TYPE_CHECKING:
     from astra.core.types import UInt8Array
@@ -36,7 +36,7 @@ def make_extractor(name: str, config: Path | None = None) -> LandmarkExtractor |
     """The extractor called `name`; None for "none".
 
     Args:
-        name: text, qwen2_5_vl, server or none.
+        name: text, objects, text+objects, qwen2_5_vl, server or none.
         config: YAML of `BackendConfig`, for the language models.
 
     Raises:
@@ -48,6 +48,13 @@ def make_extractor(name: str, config: Path | None = None) -> LandmarkExtractor |
         from astra.mapping.text_landmarks import TextLandmarkExtractor
 
         return TextLandmarkExtractor()
+    if name == "objects":
+        from astra.mapping.object_landmarks import ObjectLandmarkExtractor
+
+        return ObjectLandmarkExtractor()
+    if name == "text+objects":
+        parts = [part for part in (make_extractor("text"), make_extractor("objects")) if part is not None]
+        return CombinedExtractor(parts)
     from dataclasses import replace
 
     from astra.core.config import load_config

@@ -38,7 +38,7 @@ BUILD_EXAMPLES = """examples:
   astra map build walk.mp4 --camera-height 1.5 --out maps/hall
   astra map build walk.mp4 --camera phone.yaml --odometry walk.tum --rate-hz 3 --out maps/lab
 """
-LANDMARK_BACKENDS = ("text", "qwen2_5_vl", "server", "none")
+LANDMARK_BACKENDS = ("text", "objects", "text+objects", "qwen2_5_vl", "server", "none")
 PHOTO_FEATURES = 1500  # an image
 
 

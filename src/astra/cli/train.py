@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   astra train pretrain_4d --eyes runs/pretrain_3d/weights.safetensors --samples samples/train --out runs/pretrain_4d
   astra train ablation --samples samples/train --validation samples/validate --out runs/ablation
   astra train export --eyes runs/pretrain_3d/weights.safetensors --forecaster runs/pretrain_4d/weights.safetensors --out models/eyes
+  astra train objects --samples samples/train --validation samples/validate --out runs/objects
   astra train finetune --drive my.mcap --eyes models/eyes/weights.safetensors --out runs/my_robot
 
 Interrupted work goes on when the same command is given again. Samples of test worlds are refused.
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     worth.add_argument("--validation", type=Path, required=True, help="sample set of validation worlds to measure on")
     worth.add_argument("--out", type=Path, required=True, help="folder for trainings and report; it goes on where it was cut off")
     worth.set_defaults(run=_ablation)
+    _stage(stages.add_parser("objects", help="the detector of furniture, from packed samples with depth"), _objects)
     _tune(stages.add_parser("finetune", help="train the eyes on with drives of one's own robot"))
 
 
@@ -108,6 +110,23 @@ def _pretrain_4d(args: argparse.Namespace) -> int:
     config = load_config(pretrain_4d.Pretrain4dConfig, args.config)
     validation = "" if args.validation is None else str(args.validation)
     print(pretrain_4d.run(replace(config, samples=str(args.samples), validation=validation, out=str(args.out), eyes=str(args.eyes))))
+    return 0
+
+
+def _objects(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from astra.core.config import load_config
+    from astra.core.errors import BadInputError
+    from astra.training import export_objects, objects
+
+    _speak()
+    if args.validation is None:
+        raise BadInputError("training a detector needs --validation: its thresholds are chosen there")
+    config = replace(load_config(objects.ObjectsConfig, args.config), samples=str(args.samples), validation=str(args.validation), out=str(args.out))
+    head, thresholds = objects.run(config), export_objects.ThresholdConfig()
+    judged = export_objects.judge(head, objects.prepare_set(args.validation, args.out / "validation", config, as_taken=True), thresholds)
+    print(export_objects.export(head, judged, thresholds, args.out / "model"))
     return 0
 
 

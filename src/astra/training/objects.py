@@ -158,8 +158,8 @@ def run(config: ObjectsConfig) -> Head:
     return head.eval()
 
 
-def prepare_set(samples: Path, out: Path, config: ObjectsConfig) -> list[Shard]:
-    """Labels and features of every shard of a sample set, made once."""
+def prepare_set(samples: Path, out: Path, config: ObjectsConfig, *, as_taken: bool = False) -> list[Shard]:
+    """Labels and features of every shard of a sample set, made once; of the images as they were taken, or half of them spoiled."""
     out.mkdir(parents=True, exist_ok=True)
     trunk: Trunk | None = None
     shards = []
@@ -173,7 +173,8 @@ def prepare_set(samples: Path, out: Path, config: ObjectsConfig) -> list[Shard]:
                 continue
             trunk = trunk or Trunk()
             rng = np.random.default_rng([config.seed, len(shards)])
-            for file, feature in zip(files, _features(trunk, found.images, rng)):
+            images = found.images if as_taken else np.stack([spoil(image, rng) for image in found.images])
+            for file, feature in zip(files, _features(trunk, images)):
                 np.save(file, feature)
             np.savez(labels.with_suffix(".part.npz"), boxes=found.boxes, owner=found.owner, label=found.label)
             labels.with_suffix(".part.npz").rename(labels)
@@ -185,12 +186,11 @@ def prepare_set(samples: Path, out: Path, config: ObjectsConfig) -> list[Shard]:
     return shards
 
 
-def _features(trunk: Trunk, images: UInt8Array, rng: np.random.Generator) -> list[FloatArray]:
+def _features(trunk: Trunk, images: UInt8Array) -> list[FloatArray]:
     parts: list[list[Any]] = [[], [], []]
     with torch.inference_mode():
         for k in range(0, len(images), 16):
-            spoiled = np.stack([spoil(image, rng) for image in images[k : k + 16]])
-            for part, feature in zip(parts, trunk(torch.from_numpy(spoiled))):
+            for part, feature in zip(parts, trunk(torch.from_numpy(images[k : k + 16]))):
                 part.append(feature.numpy().astype(np.float16))
     return [np.concatenate(part) for part in parts]
 
