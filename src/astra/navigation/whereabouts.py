@@ -126,11 +126,13 @@ class Whereabouts:
         """The motion that would tell the hypotheses apart best.
 
         None if there is nothing to tell apart, or if nothing tells: then turning will show more, unless the cameras see all around; to
-        them only another place does, and the look leads to where there is most room, rather ahead than back.
+        them only another place does, and the look leads to where there is most room, rather ahead than back. So it does if they recognise
+        nothing at all; a single likely place is waited for.
         """
         rivals = [(h.estimate.map_from_base, h.weight) for h in self._filter.hypotheses if h.weight >= self.config.rival_weight]
         look = most_telling(loaded, rig, rivals, free_m, self.config.looking)
-        if look is not None or len(rivals) < 2 or free_m is None or not sees_all_around(rig):
+        likely = len(rivals) == 1 and rivals[0][1] >= self._filter.unknown
+        if look is not None or likely or free_m is None or not sees_all_around(rig):
             return look
         angles = np.remainder(2.0 * math.pi * np.arange(len(free_m)) / len(free_m) + math.pi, 2.0 * math.pi) - math.pi
         best = int(np.argmax(np.minimum(free_m, self.config.longest_way_m) * (1.0 - np.abs(angles) / (1.5 * math.pi))))

@@ -9,6 +9,7 @@ from pathlib import Path
 from astra.core.config import require
 from astra.fusion.relocalization import RelocalizationConfig
 from astra.fusion.smoothing import SmoothingConfig
+from astra.global_model.backends.protocol import GlobalBackend
 from astra.global_model.backends.select import BackendConfig, make_backend
 from astra.global_model.goal import GoalConfig, GoalFinder
 from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig, LoadedMap
@@ -70,13 +71,14 @@ class Engine:
     finder: GoalFinder
 
     @staticmethod
-    def load(folder: Path, config: GlobalNodeConfig) -> Engine:
-        """Load a map folder.
+    def load(folder: Path, config: GlobalNodeConfig, backend: GlobalBackend | None = None) -> Engine:
+        """Load a map folder; a `backend` whose models are loaded already serves on.
 
         Raises:
             MapError: it cannot be used; says why.
         """
-        loaded, backend = LoadedMap.load(folder), make_backend(config.backend)
+        loaded = LoadedMap.load(folder)
+        backend = backend or make_backend(config.backend)
         localizer = GlobalLocalizer(folder, config.localizer, loaded, backend)
         finder = GoalFinder(folder, config.goal, loaded, backend, localizer)
         finder.prepare()

@@ -151,7 +151,8 @@ class GlobalServices:
                 code = kind.NOT_A_MAP
             _refuse(reply, response, code, str(error))
 
-        if not host.worker.submit(lambda: Engine.load(folder, host.config), answer, failed):
+        backend = host.engine.localizer.backend if host.engine is not None else None
+        if not host.worker.submit(lambda: Engine.load(folder, host.config, backend), answer, failed):
             _refuse(reply, response, kind.UNKNOWN, BUSY)
 
     def _graph(self, request: Any, response: Any) -> Any:

@@ -229,8 +229,22 @@ def test_free_ways_know_walls_gaps_and_what_the_lidar_does_not_see(yaw):
     assert free_ways(half, Pose2(), np.array([math.pi]), 0.3, 0.25)[0] == 0.0
 
 
+def all_around():
+    return CameraRig(tuple(RigCamera(str(k), FRONT.cameras[0].model, Pose3.from_rpy(0, 0, k * math.pi / 2) @ BODY_FROM_OPTICAL) for k in range(4)))
+
+
+def test_where_cameras_that_look_all_around_recognise_nothing_the_look_leads_to_room():
+    whereabouts, free_m = Whereabouts(), np.full(16, 0.4)
+    free_m[4] = 5.0
+    look = whereabouts.next_look(None, all_around(), free_m)
+    assert look.turn_rad == pytest.approx(math.pi / 2) and look.ahead_m == whereabouts.config.longest_way_m
+    assert whereabouts.next_look(None, all_around(), np.full(16, 0.4)) is None and whereabouts.next_look(None, FRONT, free_m) is None
+    whereabouts.consider(localized(Pose2(1.0, 2.0, 0.0), 0.9), OdometryPoint(0, Pose2()), all_around())
+    assert whereabouts.next_look(None, all_around(), free_m) is None  # one more image will do
+
+
 def test_turning_shows_nothing_new_to_cameras_that_look_all_around():
-    around = CameraRig(tuple(RigCamera(str(k), FRONT.cameras[0].model, Pose3.from_rpy(0, 0, k * math.pi / 2) @ BODY_FROM_OPTICAL) for k in range(4)))
+    around = all_around()
     likelier = localized(Pose2(1.0, 0.0, 0.0), 0.6, [(Pose2(1.0, 6.0, 0.0), 0.3)])
     weights = []
     for rig in (around, FRONT):

@@ -206,7 +206,7 @@ class AstraGlobal(AstraLifecycleNode):
         rig = CameraRig(tuple(RigCamera(view.camera, view.model, view.base_from_cam) for view in views))
         verdict = self._belief.consider(result, task.odometry, rig, engine.localizer.likeness)
         look = None
-        if verdict.is_ambiguous:
+        if verdict.winner is None:
             look = self._belief.next_look(engine.loaded, rig, task.free_m)
         return Answer(result, time.thread_time() - started, verdict, look)
 
