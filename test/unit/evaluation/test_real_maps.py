@@ -71,7 +71,7 @@ def test_real_photos_become_one_map(name):
     assert score_of(name).fragments == (TARGETS[name][0],)
 
 
-KITCHEN = pytest.mark.xfail(reason="the kitchen: positions reach their target, rotations do not (its given focal length does not fit its images): docs/results/mapping.md", strict=False)
+KITCHEN = pytest.mark.xfail(reason="positions reach their target, rotations do not: docs/results/mapping.md", strict=False)
 
 
 @real
