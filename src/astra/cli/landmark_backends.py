@@ -37,7 +37,7 @@ def make_extractor(name: str, config: Path | None = None) -> LandmarkExtractor |
 
     Args:
         name: text, objects, text+objects, qwen2_5_vl, server or none.
-        config: YAML of `BackendConfig`, for the language models.
+        config: YAML of `BackendConfig` for the language models, of `ObjectDetectorConfig` for objects.
 
     Raises:
         BadInputError: the name is unknown, or the backend lacks a setting.
@@ -49,11 +49,13 @@ def make_extractor(name: str, config: Path | None = None) -> LandmarkExtractor |
 
         return TextLandmarkExtractor()
     if name == "objects":
+        from astra.core.config import load_config
         from astra.mapping.object_landmarks import ObjectLandmarkExtractor
+        from astra.perception.objects import ObjectDetector, ObjectDetectorConfig
 
-        return ObjectLandmarkExtractor()
+        return ObjectLandmarkExtractor(ObjectDetector(load_config(ObjectDetectorConfig, config)))
     if name == "text+objects":
-        parts = [part for part in (make_extractor("text"), make_extractor("objects")) if part is not None]
+        parts = [part for part in (make_extractor("text"), make_extractor("objects", config)) if part is not None]
         return CombinedExtractor(parts)
     from dataclasses import replace
 

@@ -89,6 +89,23 @@ def true_map(world: WorldTruth, objects: bool = True) -> LoadedMap:
     return LoadedMap(TopoMap(MapInfo(f"{world.kind}{world.seed}", "given"), {"front": CameraModel.from_fov(160, 120, 1.5)}, nodes_by_id, edges, marks), empty)
 
 
+def tiled(loaded: LoadedMap, least_nodes: int) -> LoadedMap:
+    """A large map for timing: copies of one side by side, 100 m apart, until it has at least `least_nodes` nodes."""
+    one, nodes, marks, edges = loaded.map, {}, {}, []
+    step = max(one.nodes) + 1, max(one.landmarks, default=0) + 1
+    for copy in range(-(-least_nodes // len(one.nodes))):
+        moved, node_step, mark_step = np.array([100.0 * copy, 0.0, 0.0]), copy * step[0], copy * step[1]
+        for node in one.nodes.values():
+            pose = Pose3(node.map_from_base.rotation, node.map_from_base.translation + moved)
+            seen = tuple(k + mark_step for k in node.landmark_ids)
+            nodes[node.id + node_step] = replace(node, id=node.id + node_step, map_from_base=pose, landmark_ids=seen)
+        for mark in one.landmarks.values():
+            spot, ids = np.asarray(mark.position_map) + moved, tuple(k + node_step for k in mark.node_ids)
+            marks[mark.id + mark_step] = replace(mark, id=mark.id + mark_step, position_map=spot, node_ids=ids)
+        edges += [replace(edge, a=edge.a + node_step, b=edge.b + node_step) for edge in one.edges]
+    return LoadedMap(TopoMap(one.info, one.cameras, nodes, tuple(edges), marks), loaded.features)
+
+
 def judge(finder: GoalFinder, world: WorldTruth, said: Sequence[Instruction], world_from_map: Pose2 | None = None) -> list[GoalEpisode]:
     """Ask for every sentence. Right is: the best candidate's landmark or standing place in one of the answers; `ambiguous` for those that
     name several; not found for those that nothing answers."""
