@@ -105,7 +105,7 @@ def rendered_picture(look: RenderedLook, path: Path) -> None:
     """Rows: images, rendered colour, true depth, rendered depth; one column a camera."""
     near = [(255 * np.clip(1.0 - d / SHOWN_M, 0, 1)).astype(np.uint8).reshape(-1, 1) for d in (look.true_depth, look.depth)]
     shades = [np.asarray(cv2.applyColorMap(d, cv2.COLORMAP_TURBO)) for d in near]
-    rows = [look.true_colour, look.colour, *(s.reshape(*look.depth.shape, 3)[..., ::-1] / 255.0 for s in shades)]
+    rows: list[AnyArray] = [look.true_colour, look.colour, *(s.reshape(*look.depth.shape, 3)[..., ::-1] / 255.0 for s in shades)]
     tall = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     _write(path, np.asarray(cv2.resize((255 * np.clip(tall, 0, 1)).astype(np.uint8), None, fx=6, fy=6, interpolation=cv2.INTER_NEAREST), np.uint8))
 

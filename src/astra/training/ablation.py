@@ -27,7 +27,7 @@ class AblationConfig:
 
     seeds: int = 3  # each draws its own tenth
     labels: float = 0.1
-    pretrain_steps: int = 250
+    pretrain_steps: int = 200
     steps: int = 100
     stage: Pretrain3dConfig = field(
         default_factory=lambda: Pretrain3dConfig(
@@ -54,17 +54,16 @@ def compare(config: AblationConfig, samples: Path, validation: Path, out: Path, 
     start = run(seen)
     taught = replace(stage, labels=config.labels, labelled_only=True, depth_weight=0.0, render_weight=0.0, colour_weight=0.0)
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
-    for seed in range(config.seeds):
-        for arm in ARMS:
-            place = out / f"{arm}_{seed}"
-            chosen = replace(taught, out=str(place), loop=replace(stage.loop, steps=config.steps, seed=seed))
-            if arm == "pretrained":
-                chosen = replace(chosen, start=str(start))
-            if arm == "no_depth":
-                chosen = replace(chosen, encoder=replace(chosen.encoder, uniform_depth=True))
-            run(chosen)
-            found[arm].append(_last_scores(place))
-            told(f"{arm}, seed {seed}: obstacle IoU {found[arm][-1]['obstacle_iou']:.3f}")
+    for arm, seed in [(arm, seed) for seed in range(config.seeds) for arm in ("pretrained", "scratch")] + [("no_depth", seed) for seed in range(config.seeds)]:
+        place = out / f"{arm}_{seed}"
+        chosen = replace(taught, out=str(place), loop=replace(stage.loop, steps=config.steps, seed=seed))
+        if arm == "pretrained":
+            chosen = replace(chosen, start=str(start))
+        if arm == "no_depth":
+            chosen = replace(chosen, encoder=replace(chosen.encoder, uniform_depth=True))
+        run(chosen)
+        found[arm].append(_last_scores(place))
+        told(f"{arm}, seed {seed}: obstacle IoU {found[arm][-1]['obstacle_iou']:.3f}")
     results = _results(found)
     about = (
         f"{config.seeds} seeds, {config.labels:.0%} of the labels, {config.steps} steps of {stage.loop.batch} samples; pretraining: {config.pretrain_steps} "
