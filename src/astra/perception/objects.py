@@ -46,7 +46,7 @@ def class_of(category: str) -> str | None:
 class ObjectDetectorConfig:
     """How images are looked at. `model_dir` holds objects.onnx and objects.json."""
 
-    model_dir: Path | None = None  # none: the shipped models/objects
+    model_dir: Path | None = None  # none: models/objects of this checkout
     height_px: int = 112  # to which images are scaled, as in training
     max_objects: int = 12  # in an image
     min_side_px: float = 6.0  # of a box, in the network's input
@@ -100,10 +100,10 @@ class ObjectDetector:
             from onnxruntime import InferenceSession, SessionOptions
         except ImportError as error:
             raise MissingDependencyError(f"finding objects needs onnxruntime ({error})") from error
-        folder = self.config.model_dir or shipped_model()
+        folder = self.config.model_dir or default_model()
         for name in (MODEL_FILE, CARD_FILE):
             if not (folder / name).is_file():
-                raise BadInputError(f"object model {folder} has no {name}")
+                raise BadInputError(f"object model {folder} has no {name}: none is shipped, `astra train objects` makes one")
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
         self._names = tuple(card["classes"])
         self._thresholds = np.array([card["thresholds"].get(name, 2.0) for name in self._names])
@@ -114,8 +114,8 @@ class ObjectDetector:
         self._session = InferenceSession(str(folder / MODEL_FILE), sess_options=options, providers=["CPUExecutionProvider"])
 
 
-def shipped_model() -> Path:
-    """Where the trained model lies."""
+def default_model() -> Path:
+    """Where a trained model is looked for."""
     return Path(__file__).parents[3] / "models" / "objects"
 
 

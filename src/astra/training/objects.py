@@ -89,7 +89,7 @@ class Head(nn.Module):
         self.lateral4, self.lateral8 = _conv(fine, WIDTH, stride=2), nn.Conv2d(middle, WIDTH, 1)
         self.join, self.last = _conv(WIDTH, WIDTH), _conv(WIDTH, 2 * WIDTH)
         self.heat, self.box = nn.Conv2d(2 * WIDTH, len(CLASSES), 1), nn.Conv2d(2 * WIDTH, 4, 1)
-        nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]
+        nn.init.constant_(self.heat.bias, -4.0)
 
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         x = functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
@@ -155,14 +155,15 @@ def run(config: ObjectsConfig) -> Head:
         state = {"head": head.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "epoch": epoch + 1}
         torch.save(state, state_file.with_suffix(".part"))
         state_file.with_suffix(".part").rename(state_file)
-    return head.eval()
+    head.eval()
+    return head
 
 
 def prepare_set(samples: Path, out: Path, config: ObjectsConfig, *, as_taken: bool = False) -> list[Shard]:
     """Labels and features of every shard of a sample set, made once; of the images as they were taken, or half of them spoiled."""
     out.mkdir(parents=True, exist_ok=True)
     trunk: Trunk | None = None
-    shards = []
+    shards: list[Shard] = []
     for folder in sorted(p for p in samples.iterdir() if (p / "shard.json").is_file()):
         files = [out / f"{folder.name}.{k}.npy" for k in range(3)]
         labels = out / f"{folder.name}.labels.npz"

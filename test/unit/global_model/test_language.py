@@ -41,7 +41,8 @@ def best(backend, floor, sentence):
 @pytest.mark.parametrize(
     ("sentence", "landmark"),
     [
-        ("please head for room 203", 3), ("could you drive me over to ROOM203 now", 3), ("the kitchn, quick", 7), ("where is the fridge", 8), ("park yourself beside the copier", 9),
+        ("please head for room 203", 3), ("could you drive me over to ROOM203 now", 3), ("the kitchn, quick", 7), ("where is the fridge", 8),
+        ("park yourself beside the copier", 9),
         ("take me to the living room", 11), ("go to the sofa", 11), ("I need to print something", 9),
         ("the meeting room next to the kitchen", 5), ("a bedroom near the living room", 10 + 3), ("a meeting room that is not 204", 6),
         ("room 201 is taken, find another office", 3), ("anything except meeting 208, please", 5), ("my stomach is empty, something to eat please", 7),
