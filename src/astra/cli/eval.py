@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         if args.maps is None:
             raise BadInputError("relocalization needs --maps: a folder of maps that `astra eval mapping` has built")
         names = tuple(args.cameras.split(",")) if args.cameras else ()
-        config = relocalization.RelocalizationTableConfig(args.maps, 2 if args.quick else 12, names, args.only)
-        relocalization.run(config, args.out, _progress)
+        starts = 2 if args.quick else 12
+        relocalization.run(relocalization.RelocalizationTableConfig(args.maps, starts, names, args.only), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     if args.table == "goals":

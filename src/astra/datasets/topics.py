@@ -111,8 +111,9 @@ class TopicMap:
             BadInputError: not YAML, an unknown key, or a value of the wrong kind.
         """
         document = load_yaml(path)
-        cameras = [{"name": name, **_mapping(value, f"{path}: cameras.{name}")} for name, value in _mapping(document.get("cameras") or {}, f"{path}: cameras").items()]
-        clocks = [_clock(topic, _mapping(value, f"{path}: clocks.{topic}")) for topic, value in _mapping(document.get("clocks") or {}, f"{path}: clocks").items()]
+        named = {key: _mapping(document.get(key) or {}, f"{path}: {key}") for key in ("cameras", "clocks")}
+        cameras = [{"name": name, **_mapping(value, f"{path}: cameras.{name}")} for name, value in named["cameras"].items()]
+        clocks = [_clock(topic, _mapping(value, f"{path}: clocks.{topic}")) for topic, value in named["clocks"].items()]
         single = {key: value or "" for key, value in document.items() if key not in ("cameras", "clocks")}
         for camera in cameras:
             if not camera.get("image"):
