@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from astra.core.errors import BadInputError
+from astra.core.plain_text import plain_text
 from astra.core.types import seconds
 
 HEADER_TYPE = "std_msgs/msg/Header"
+MAX_REASON = 300  # characters of a parser's complaint; some quote the whole file
 STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
 
 
@@ -163,4 +165,4 @@ def _metadata(reader: Any) -> Mapping[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip() or type(error).__name__
+    return plain_text(str(error), MAX_REASON) or type(error).__name__
