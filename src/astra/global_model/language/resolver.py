@@ -77,6 +77,7 @@ class GoalLanguage:
         stated = [max((m.function for m in place.landmarks), key=len, default="") for place in self._places]
         self._functions = self._embedder.embed([normalise_text(f) or "none" for f in stated]) if self._places else np.zeros((0, 1), np.float32)
         self._functions[[not f for f in stated]] = 0.0
+        self._places = tuple(self._by_function(place, own) if f else place for place, own, f in zip(self._places, self._functions, stated))
         self._map = marks
 
     def resolve(self, text: str, landmarks: Sequence[Landmark]) -> tuple[Meaning, ...]:
@@ -96,6 +97,15 @@ class GoalLanguage:
         if request.beside is not None and self._is_named(request):
             found = self._nearest(found, self._named(request.beside), request.beside)
         return tuple(Meaning(mark.id, f.score, f.why, f.place.number) for f in found for mark in self._shown(f))
+
+    def _by_function(self, place: Place, function: Float32Array) -> Place:
+        """A place that shows no kind, but whose function is stated, is of the kinds that this function (D,) fits best."""
+        if place.kinds.any():
+            return place
+        assert self._uses is not None
+        fits = self._uses.fit(function)
+        near = (fits >= fits.max() - self.config.rival_margin) & (fits >= self.config.min_cosine)
+        return replace(place, kinds=np.where(near, 1.0, 0.0))
 
     # --- names ------------------------------------------------------------------------------------------------------------------------
 
