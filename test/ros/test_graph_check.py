@@ -78,10 +78,13 @@ def test_what_runs_can_be_recorded_and_read_as_a_drive(robot: Node) -> None:
     thread = threading.Thread(target=executor.spin, daemon=True)
     thread.start()
     try:
-        with recorded(2.0) as path:
-            wheel = open_drive(path, need_cameras=False).wheel()
+        for seconds in (2.0, 10.0):  # on a busy machine a recorder hears late
+            with recorded(seconds) as path:
+                wheel = open_drive(path, need_cameras=False).wheel() if any(path.iterdir()) else ()
+            assert not path.exists()
+            if len(wheel) > 10:
+                break
         assert len(wheel) > 10 and wheel[0].linear_mps == pytest.approx(0.3)
-        assert not path.exists()
     finally:
         executor.shutdown()
         thread.join(5.0)
