@@ -13,17 +13,21 @@ EXAMPLES = """examples:
   astra eval goals --out eval/goals                               six hundred sentences, minutes
   astra eval odometry --out eval/odometry                         sixty runs without cameras: half an hour
   astra eval relocalization --out eval/waking --maps eval/mapping/maps   unknown starts: an hour
+  astra eval localization --out eval/where --maps eval/mapping/maps --queries 500 --frames 5 --foreign   single images: hours
+  astra eval localization --out eval/where --maps eval/mapping/maps/home20000 --quick   one map
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
-Writes episodes.jsonl (one line a tour), results.json (a flat list of name, value, unit, n, ci95), report.md and pictures/.
+Writes episodes.jsonl (one line a tour; localization: queries.jsonl, a line a query), results.json (a flat list of name, value, unit, n, ci95),
+report.md and pictures/.
 Worlds and drives are made once and kept in $ASTRA_CACHE.
 """
 EYES = "what the shipped eyes see, and foresee, in unseen worlds"
 WAKING = "waking up anywhere: one frame, five, and looking around on purpose"
+WHERE = "single images at random places of unseen worlds, beside retrieval and retrieval + PnP"
 ODOMETRY = "wheels and IMU over robots with errors of their own"
 GOALS = "sentences over the landmarks of unseen worlds"
 TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY,
-          "relocalization": WAKING}  # fmt: skip
+          "relocalization": WAKING, "localization": WHERE}  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before, from the artefacts that are left of it")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds and drives that are not there yet")
     parser.add_argument("--eyes", type=Path, default=Path("models/eyes"), help="occupancy, forecast: the exported eyes (default: %(default)s)")
-    parser.add_argument("--maps", type=Path, help="relocalization: folder of maps that `astra eval mapping` has built (OUT/maps)")
+    parser.add_argument("--maps", type=Path, help="localization, relocalization: folder of maps that `astra eval mapping` has built (OUT/maps)")
+    parser.add_argument("--queries", type=int, default=100, metavar="N", help="localization: images a map (default: %(default)s; 20 with --quick)")
+    parser.add_argument("--frames", type=int, default=1, metavar="K", help="localization: also up to K frames of motion, every fifth query (default: 1, none)")
+    parser.add_argument("--foreign", action="store_true", help="localization: also images of another of the worlds, every second query")
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
     parser.set_defaults(run=run)
@@ -55,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         odometry.run(odometry.OdometryTableConfig(args.split, 6 if args.quick else 60, args.again), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
+    if args.table == "localization":
+        return _localization(args)
     if args.table == "relocalization":
         from astra.core.errors import BadInputError
         from astra.evaluation import relocalization
@@ -88,6 +97,20 @@ def run(args: argparse.Namespace) -> int:
         prepare_all(config, _progress)
         return 0
     table(config, args.out, _progress)
+    print((args.out / "report.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def _localization(args: argparse.Namespace) -> int:
+    from astra.core.errors import BadInputError
+    from astra.evaluation.localization.measure import QueriesConfig
+    from astra.evaluation.localization.table import LocalizationTableConfig, run
+
+    if args.maps is None:
+        raise BadInputError("localization needs --maps: a map that `astra eval mapping` has built, or a folder of them")
+    each = QueriesConfig(args.frames, foreign=args.foreign)
+    config = LocalizationTableConfig(args.maps, args.split, 20 if args.quick else args.queries, args.only, each=each)
+    run(config, args.out, _progress)
     print((args.out / "report.md").read_text(encoding="utf-8"))
     return 0
 

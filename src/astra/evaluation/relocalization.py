@@ -174,7 +174,7 @@ def wake(localizer: GlobalLocalizer, judge: Judge, body_at: Callable[[], Body], 
     for mode in MODES:
         body = body_at()
         first = localizer.localize(body.query()) if mode == MODES[-1] else first
-        pose, looks = _one(first) if mode == "one" else _several(localizer, body, first, config) if mode == "five" else _active(localizer, body, first, config)
+        pose, looks = _one(first) if mode == "one" else several(localizer, body, first) if mode == "five" else _active(localizer, body, first, config)
         error_m, error_rad = (math.inf, math.inf) if pose is None else judge.error(pose, body.truth)
         outcome = "lost" if pose is None else "right" if error_m <= RIGHT_M and error_rad <= RIGHT_RAD else "wrong"
         cameras = len(config.cameras) or len(body.simulation.rig.cameras)
@@ -188,17 +188,17 @@ def _one(first: LocalizationResult) -> tuple[Pose2 | None, int]:
     return (first.map_from_base.pose2() if first.status is Status.LOCALIZED and first.map_from_base is not None else None), 1
 
 
-def _several(localizer: GlobalLocalizer, body: Body, first: LocalizationResult, config: RelocalizationTableConfig) -> tuple[Pose2 | None, int]:
-    """Five moments of an aimless motion: straight on where there is room, else a turn."""
+def several(localizer: GlobalLocalizer, body: Body, first: LocalizationResult, moments: int = 5) -> tuple[Pose2 | None, int]:
+    """A few moments of an aimless motion: straight on where there is room, else a turn. The pose, if any, and how many it took."""
     whereabouts, result = Whereabouts(), first
-    for look in range(1, 6):
+    for look in range(1, moments + 1):
         if look > 1:
             room_m = float(body.ways(np.zeros(1))[0])
             body.move(Pose2(0.5, 0.0, 0.0) if room_m > 0.7 else Pose2(0.0, 0.0, math.pi / 4.0))
             result = localizer.localize(body.query(whereabouts.suspects(body.odometry())))
         if _settled(whereabouts, body, localizer, result):
             return _pose(whereabouts, body), look
-    return None, 5
+    return None, moments
 
 
 def _active(localizer: GlobalLocalizer, body: Body, first: LocalizationResult, config: RelocalizationTableConfig) -> tuple[Pose2 | None, int]:

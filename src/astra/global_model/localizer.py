@@ -35,7 +35,7 @@ from astra.global_model.types import Alternative, LocalizationResult, Query, Sta
 from astra.perception.local import LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures, match_units, unit_descriptors
 from astra.perception.place import PlaceEncoder, PlaceEncoderConfig
 
-__all__ = ["GlobalLocalizer", "LoadedMap", "GlobalLocalizerConfig"]
+__all__ = ["GlobalLocalizer", "LoadedMap", "GlobalLocalizerConfig", "QueryImages"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +78,12 @@ class GlobalLocalizerConfig:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Images:
-    """A query's local features: per view, with unit descriptors."""
+class QueryImages:
+    """What a query's images give: per view local features with unit descriptors (N, 128); `place` (Q, D) descriptors where they were asked for."""
 
     features: tuple[LocalFeatures, ...]
     units: tuple[Float32Array, ...]
+    place: Float32Array | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,16 +122,21 @@ class GlobalLocalizer:
         total = time.perf_counter() - started
         return self._localized(query, hinted, (), StageTimes(0.0, 0.0, total, total))
 
-    def localize(self, query: Query) -> LocalizationResult:
-        """Where were these images taken? Lost, coarse or localized, always with the reason."""
+    def describe(self, query: Query) -> QueryImages:
+        """All features of a query's images, for callers that ask several methods about them."""
+        return replace(self._extract(query), place=self._encoder.encode([view.rgb for view in query.views]))
+
+    def localize(self, query: Query, images: QueryImages | None = None) -> LocalizationResult:
+        """Where were these images taken? Lost, coarse or localized, always with the reason. `images`: of this query, if they were described before."""
         started = time.perf_counter()
         self._seen = None
-        images = self._extract(query)
+        images = images or self._extract(query)
         hinted = self._from_hint(query, images) if query.near is not None and self.config.read_landmarks != "always" else None
         if hinted is not None:
             total = time.perf_counter() - started
             return self._localized(query, hinted, (), StageTimes(0.0, 0.0, total, total))
-        votes = self._retrieval.vote(self._encoder.encode([view.rgb for view in query.views]))
+        place = self._encoder.encode([view.rgb for view in query.views]) if images.place is None else images.place
+        votes = self._retrieval.vote(place)
         matches: tuple[LandmarkMatch, ...] = ()
         read = self.config.read_landmarks == "always"
         if read:
@@ -178,9 +184,9 @@ class GlobalLocalizer:
         likeness: FloatArray = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
         return likeness if matches is None else likeness + sign_testimony(self.loaded, query.views, matches, poses)
 
-    def _extract(self, query: Query) -> _Images:
+    def _extract(self, query: Query) -> QueryImages:
         features = tuple(self._extractor.extract(view.rgb) for view in query.views)
-        return _Images(features, tuple(unit_descriptors(f.descriptors) for f in features))
+        return QueryImages(features, tuple(unit_descriptors(f.descriptors) for f in features))
 
     def _read_landmarks(self, query: Query) -> tuple[LandmarkMatch, ...]:
         if not self.loaded.map.landmarks:
@@ -190,7 +196,7 @@ class GlobalLocalizer:
         matches = [LandmarkMatch(s.landmark_id, k, s.detection, s.similarity) for k, s in seen]
         return tuple(sorted(matches, key=lambda m: (-m.similarity, m.landmark_id)))
 
-    def _from_hint(self, query: Query, images: _Images) -> _Attempt | None:
+    def _from_hint(self, query: Query, images: QueryImages) -> _Attempt | None:
         """Where the robot believes to be, if the images bear it out beyond doubt; all cameras look where the hint says."""
         assert query.near is not None
         matches = self._match_by_pose(query, images, Pose3.from_pose2(query.near))
@@ -200,7 +206,7 @@ class GlobalLocalizer:
         return attempt
 
     def _search(
-        self, query: Query, images: _Images, votes: PlaceVotes, matches: Sequence[LandmarkMatch], times: StageTimes
+        self, query: Query, images: QueryImages, votes: PlaceVotes, matches: Sequence[LandmarkMatch], times: StageTimes
     ) -> tuple[list[_Attempt], tuple[Place, ...], StageTimes]:
         """Try the places in order, until one is beyond doubt."""
         started = time.perf_counter()
@@ -271,7 +277,7 @@ class GlobalLocalizer:
         map_from_cam = self.backend.estimate_pose(query.views[k].rgb, references)
         return None if map_from_cam is None else map_from_cam @ query.views[k].base_from_cam.inverse()
 
-    def _solve_place(self, query: Query, images: _Images, votes: PlaceVotes, place: Place) -> _Attempt:
+    def _solve_place(self, query: Query, images: QueryImages, votes: PlaceVotes, place: Place) -> _Attempt:
         rows = self.loaded.rows_of_nodes(self._with_neighbours(place.node_ids))
         parts = []
         for k in range(len(query.views)):
@@ -297,7 +303,7 @@ class GlobalLocalizer:
             out.update(dict.fromkeys(self.loaded.index.nodes_within(float(position[0]), float(position[1]), self.config.neighbour_m)))
         return tuple(out)
 
-    def _match_by_pose(self, query: Query, images: _Images, map_from_base: Pose3) -> Correspondences:
+    def _match_by_pose(self, query: Query, images: QueryImages, map_from_base: Pose3) -> Correspondences:
         parts = []
         for k, view in enumerate(query.views):
             rows = self.loaded.rows_like(
@@ -306,7 +312,7 @@ class GlobalLocalizer:
             parts.extend(self._match_rows(images, k, rows))
         return Correspondences.stack(parts)
 
-    def _match_rows(self, images: _Images, k: int, rows: IntArray) -> list[Correspondences]:
+    def _match_rows(self, images: QueryImages, k: int, rows: IntArray) -> list[Correspondences]:
         out = []
         for row in rows:
             points = self.loaded.view_points(int(row))
