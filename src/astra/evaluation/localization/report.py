@@ -20,7 +20,8 @@ NOTES = (
     "Right answers: the map laid rigidly over the truth, fragment by fragment. `lost` is a miss, `coarse` counts for 10 m alone; a false accept is a "
     "pose that is off by more than 1 m. In brackets Wilson's 95 %. Seen only from behind: the front camera had been within 2 m and never looked less than "
     "120° away; the tour's other cameras may have looked this way. Changed light: exposure, gamma and white balance; lamps stay where they were. "
-    "In motion: odometry that errs by 2 %. Retrieval always answers, so that its false accepts are its misses."
+    "In motion: odometry that errs by 2 %. Retrieval always answers, so that its false accepts are its misses. "
+    "Times are wall times with one thread, `cpu` the processor time of the same query; where other work shares the machine only the latter says much."
 )
 
 
