@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   astra train ablation --samples samples/train --validation samples/validate --out runs/ablation
   astra train export --eyes runs/pretrain_3d/weights.safetensors --forecaster runs/pretrain_4d/weights.safetensors --out models/eyes
   astra train objects --samples samples/train --validation samples/validate --out runs/objects
+  astra train odometry --drives drives/train/* --validation drives/validate/* --eyes models/eyes --out runs/odometry
   astra train finetune --drive my.mcap --eyes models/eyes/weights.safetensors --out runs/my_robot
 
 Interrupted work goes on when the same command is given again. Samples of test worlds are refused.
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     worth.add_argument("--out", type=Path, required=True, help="folder for trainings and report; it goes on where it was cut off")
     worth.set_defaults(run=_ablation)
     _stage(stages.add_parser("objects", help="the detector of furniture, from packed samples with depth"), _objects)
+    _odometry(stages.add_parser("odometry", help="the odometry head, over exported eyes, from recorded drives with truth"))
     _tune(stages.add_parser("finetune", help="train the eyes on with drives of one's own robot"))
 
 
@@ -62,6 +64,15 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thresholds", type=Path, help="thresholds.yaml of `astra eval occupancy --split validate` (default: one half)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, for example models/eyes")
     parser.set_defaults(run=_write)
+
+
+def _odometry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--drives", type=Path, nargs="+", required=True, help="recorded in train worlds: astra sim record … --randomize SEED")
+    parser.add_argument("--validation", type=Path, nargs="*", default=[], help="drives of validation worlds, to report on during training")
+    parser.add_argument("--eyes", type=Path, required=True, help="folder of the exported eyes, for example models/eyes")
+    parser.add_argument("--config", type=Path, help="YAML with overrides of TrainOdometryConfig")
+    parser.add_argument("--out", type=Path, required=True, help="folder for rides, checkpoints and weights; `model` in it is what runs on the robot")
+    parser.set_defaults(run=_train_odometry)
 
 
 def _tune(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +157,17 @@ def _write(args: argparse.Namespace) -> int:
 
     differences = export(args.eyes, args.out, args.forecaster, thresholds=load_config(Thresholds, args.thresholds))
     print(f"{args.out}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
+    return 0
+
+
+def _train_odometry(args: argparse.Namespace) -> int:
+    from astra.core.config import load_config
+    from astra.training import export_odometry, odometry
+
+    _speak()
+    weights = odometry.run(load_config(odometry.TrainOdometryConfig, args.config), args.drives, args.validation, args.eyes, args.out)
+    differences = export_odometry.export_odometry(weights, args.out / "model")
+    print(f"{args.out / 'model'}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
     return 0
 
 

@@ -114,8 +114,8 @@ def export(
     coarse, fine = (torch.rand(1, c.lifted + 2, g.count, generator=generator) for g in (c.grid, c.near))
     looks = {name: {0: "cameras"} for name in ("images", "rays", "features", "depth")}
     differences = {
-        "look": _write(_Look(eyes), (images, rays), ("images", "rays"), ("features", "depth"), out / LOOK_FILE, looks),
-        "settle": _write(_Settle(eyes), (coarse, fine), ("coarse", "fine"), ("voxels", "wide", "near"), out / SETTLE_FILE, {}),
+        "look": write_graph(_Look(eyes), (images, rays), ("images", "rays"), ("features", "depth"), out / LOOK_FILE, looks),
+        "settle": write_graph(_Settle(eyes), (coarse, fine), ("coarse", "fine"), ("voxels", "wide", "near"), out / SETTLE_FILE, {}),
     }
     if forecaster is None:
         (out / FORECAST_FILE).unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def export(
         maps = torch.rand(1, p, *c.grid.shape[1:], generator=generator)
         inputs = (volumes, maps, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
         ahead = {name: {1: "moments"} for name in ("moments", "wide")}
-        differences["forecast"] = _write(_Foresee(forecaster), inputs, ("volumes", "maps", "known", "moments"), ("wide",), out / FORECAST_FILE, ahead)
+        differences["forecast"] = write_graph(_Foresee(forecaster), inputs, ("volumes", "maps", "known", "moments"), ("wide",), out / FORECAST_FILE, ahead)
     for source, name in ((weights, "weights.safetensors"), (forecaster_weights, "forecaster.safetensors")):
         if source is not None and source.resolve() != (out / name).resolve():
             shutil.copyfile(source, out / name)
@@ -137,7 +137,7 @@ def export(
     return differences
 
 
-def _write(
+def write_graph(
     model: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], outputs: Sequence[str], path: Path, dynamic: dict[str, dict[int, str]]
 ) -> float:
     """Export one graph and compare it with torch."""

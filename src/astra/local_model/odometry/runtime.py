@@ -1,0 +1,140 @@
+"""The learned odometry on the robot: each step becomes tokens once, and the last ten tell the newest step's motion. ONNX Runtime; torch is never imported."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astra.core.config import from_mapping
+from astra.core.errors import BadInputError
+from astra.core.types import Float32Array, FloatArray, ImuSample, WheelTwist, seconds
+from astra.local_model.odometry.config import MODALITIES, OdometryHeadConfig
+from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
+
+FORMAT_VERSION = 1
+DESCRIPTION_FILE, STEP_FILE, MOTION_FILE = "odometry.json", "step.onnx", "motion.onnx"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepMotion:
+    """The motion base_from_base′ between two frames: `values` (3,) x [m], y [m], yaw [rad], or (6,) x y z roll pitch yaw; `covariance` (n, n).
+
+    sensors: of which something was there in this step.
+    """
+
+    from_ns: int
+    to_ns: int
+    values: FloatArray
+    covariance: FloatArray
+    sensors: tuple[str, ...]
+
+
+class LearnedOdometry:
+    """Frames in, motions out.
+
+    Args:
+        folder: as `training.export_odometry` writes it.
+        sensors: which of vision, imu, wheel it may use. What is fused with wheels and IMU afterwards should be told by vision alone: the
+            filter takes a Δpose for independent of what it knows already.
+        threads: of ONNX Runtime.
+
+    Raises:
+        BadInputError: the folder is not there, damaged or of another version; no sensor, or one that does not exist.
+    """
+
+    def __init__(self, folder: Path, sensors: Collection[str] = ("vision",), threads: int = 1) -> None:
+        unknown = sorted(set(sensors) - set(MODALITIES))
+        if unknown or not sensors:
+            raise BadInputError(f"sensors {sorted(sensors)}: choose from {', '.join(MODALITIES)}")
+        told = read_description(folder)
+        self.config = from_mapping(OdometryHeadConfig, told["head"], str(folder / DESCRIPTION_FILE))
+        self.eyes = str(told["eyes"])
+        self._allowed = np.array([name in sensors for name in MODALITIES])
+        self._step, self._motion = (_session(folder / name, threads) for name in (STEP_FILE, MOTION_FILE))
+        c = self.config
+        self._blank = np.zeros((c.feature_channels, c.cells, c.cells), np.float32)
+        self._kept: deque[tuple[Float32Array, Float32Array]] = deque(maxlen=c.steps)
+        self._before: tuple[int, Float32Array | None] | None = None
+
+    def push(self, stamp_ns: int, features: Float32Array | None, imu: Sequence[ImuSample], wheel: Sequence[WheelTwist]) -> StepMotion | None:
+        """Take a frame; the motion since the last one, or None where there is none to compare with.
+
+        A stamp that is not newer, or one too far from the last, begins anew.
+
+        Args:
+            stamp_ns: of the frame.
+            features: (C, Y, X) of the eyes' `View`; None when no camera worked.
+            imu: readings since the last frame at least, in base_link's axes; older and newer ones are passed over.
+            wheel: likewise.
+
+        Raises:
+            BadInputError: features of another shape than the head was made for.
+        """
+        here = None if features is None else self._cropped(features)
+        before, self._before = self._before, (stamp_ns, here)
+        if before is None or not 0.0 < seconds(stamp_ns - before[0]) <= self.config.max_step_s:
+            self._kept.clear()
+            return None
+        felt, rolled = imu_rows(imu, before[0], stamp_ns, self.config), wheel_rows(wheel, before[0], stamp_ns, self.config)
+        there = np.array([before[1] is not None and here is not None, felt.any(), rolled.any()]) & self._allowed
+        blank = self._blank
+        frames = (before[1], here) if there[0] else (blank, blank)
+        self._kept.append((self._tokens(frames, felt, rolled, seconds(stamp_ns - before[0])), there.astype(np.float32)))
+        if not there.any():
+            return None
+        values, covariance = self._told()
+        return StepMotion(before[0], stamp_ns, values, covariance, tuple(name for name, is_there in zip(MODALITIES, there) if is_there))
+
+    def _cropped(self, features: Float32Array) -> Float32Array:
+        c = self.config
+        if features.ndim != 3 or features.shape[0] != c.feature_channels or min(features.shape[1:]) < c.cells:
+            raise BadInputError(f"features of shape {features.shape}, not ({c.feature_channels}, ≥ {c.cells}, ≥ {c.cells})")
+        return np.ascontiguousarray(central(features, c.cells), dtype=np.float32)
+
+    def _tokens(self, frames: tuple[Float32Array | None, Float32Array | None], imu: Float32Array, wheel: Float32Array, lasts_s: float) -> Float32Array:
+        before, now = frames
+        assert before is not None and now is not None
+        given = {"before": before[None], "now": now[None], "imu": imu[None], "wheel": wheel[None], "lasts_s": np.array([lasts_s], np.float32)}
+        tokens: Float32Array = self._step.run(None, given)[0][0]
+        return tokens
+
+    def _told(self) -> tuple[FloatArray, FloatArray]:
+        c = self.config
+        tokens, there = np.zeros((c.steps, len(MODALITIES), c.width), np.float32), np.zeros((c.steps, len(MODALITIES)), np.float32)
+        for row, (kept, known) in zip(range(c.steps - len(self._kept), c.steps), self._kept):
+            tokens[row], there[row] = kept, known
+        motion, factor = (np.asarray(x[0], np.float64) for x in self._motion.run(None, {"tokens": tokens[None], "there": there[None]}))
+        return motion, factor @ factor.T
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What `odometry.json` says.
+
+    Raises:
+        BadInputError: there is none, or it is of another version.
+    """
+    path = folder / DESCRIPTION_FILE
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{folder} holds no exported odometry: {error}") from error
+    if told.get("format_version") != FORMAT_VERSION:
+        raise BadInputError(f"{path} is of format {told.get('format_version')}, not {FORMAT_VERSION}")
+    return told
+
+
+def _session(path: Path, threads: int) -> Any:
+    from onnxruntime import InferenceSession, SessionOptions
+
+    if not path.is_file():
+        raise BadInputError(f"{path} is missing")
+    options = SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
