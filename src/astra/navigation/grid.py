@@ -67,12 +67,7 @@ class LocalGrid:
         occupied: BoolArray, origin_x: float, origin_y: float, resolution_m: float, stamp_ns: int = 0, known: BoolArray | None = None
     ) -> LocalGrid:
         """From cells that are obstacles as a whole, e.g. a predicted occupancy: their border is sampled at half-cell steps."""
-        padded = np.pad(occupied, 1)
-        rim = occupied & ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
-        rows, columns = np.nonzero(rim)
-        steps = np.array([(u, v) for u in (0.0, 0.5, 1.0) for v in (0.0, 0.5, 1.0)])
-        cells = (np.stack([columns, rows], axis=1)[:, None, :] + steps).reshape(-1, 2)
-        points = np.unique(np.round(2.0 * cells), axis=0) / 2.0 * resolution_m + np.array([origin_x, origin_y])
+        points = border_points(occupied) * resolution_m + np.array([origin_x, origin_y])
         centres = np.indices(occupied.shape, dtype=np.float32)[::-1].transpose(1, 2, 0) + 0.5
         # The centre's distance less half a diagonal never exceeds the distance to the cell's border.
         distance = distance_to_points(occupied, np.ascontiguousarray(centres), resolution_m) - np.float32(resolution_m * math.sqrt(0.5))
@@ -206,6 +201,17 @@ class RollingGrid:
         np.maximum(self._strength, np.float32(0.0), out=self._strength)
         self._strength[self._strength < 1e-3] = 0.0
         self._seen |= passed
+
+
+def border_points(occupied: BoolArray) -> FloatArray:
+    """Points (M, 2), (x, y) in units of cells, on obstacle cells (H, W) that have a free neighbour: corners, middles of edges and centres."""
+    padded = np.pad(occupied, 1)
+    rim = occupied & ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
+    rows, columns = np.nonzero(rim)
+    steps = np.array([(u, v) for u in (0.0, 0.5, 1.0) for v in (0.0, 0.5, 1.0)])
+    cells = (np.stack([columns, rows], axis=1)[:, None, :] + steps).reshape(-1, 2)
+    points: FloatArray = np.unique(np.round(2.0 * cells), axis=0) / 2.0
+    return points
 
 
 def _shifted(values: AnyArray, dx: int, dy: int, fill: float) -> AnyArray:

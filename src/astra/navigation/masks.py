@@ -1,0 +1,108 @@
+"""Speed limits and keep-out zones as Nav2's costmap filters have them: a mask of the map, and what its values mean.
+
+A value v of 0 … 100 stands for `base + multiplier · v`; −1 (unknown) and what lies beyond the mask says nothing. Keep-out masks forbid cells
+from `LETHAL` on; of speed masks, 0 is "no limit".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+from astra.core.errors import BadInputError
+from astra.core.types import BoolArray, FloatArray
+from astra.geometry.distance import distance_to_occupied
+from astra.geometry.se2 import Pose2
+from astra.navigation.grid import LocalGrid, border_points
+
+LETHAL = 100.0
+
+
+class MaskKind(IntEnum):
+    """`type` of nav2_msgs/CostmapFilterInfo."""
+
+    KEEP_OUT = 0
+    SPEED_PERCENT = 1
+    SPEED_ABSOLUTE = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterMask:
+    """One mask: `values` (H, W) −1 … 100, rows are y; `map_from_corner` is the pose of cell (0, 0)'s corner.
+
+    Raises:
+        BadInputError: values out of range, not finite, or no cells.
+    """
+
+    kind: MaskKind
+    values: FloatArray
+    resolution_m: float
+    map_from_corner: Pose2
+    base: float = 0.0
+    multiplier: float = 1.0
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values)
+        if values.ndim != 2 or values.size == 0 or not np.all((values >= -1) & (values <= 100)):
+            raise BadInputError("a filter mask needs rows of values between -1 and 100")
+        if not (self.resolution_m > 0.0 and math.isfinite(self.base) and math.isfinite(self.multiplier)):
+            raise BadInputError(f"a filter mask's resolution {self.resolution_m}, base {self.base} or multiplier {self.multiplier} makes no sense")
+
+    def at(self, points_map: FloatArray) -> FloatArray:
+        """Meaning (...) of positions (..., 2) in the map; NaN where the mask says nothing."""
+        cells = np.floor(self.map_from_corner.inverse().apply(points_map.reshape(-1, 2)) / self.resolution_m).astype(np.int64)
+        height, width = self.values.shape
+        inside = np.all((cells >= 0) & (cells < (width, height)), axis=1)
+        column, row = np.where(inside[:, None], cells, 0).T
+        raw = np.asarray(self.values)[row, column].astype(np.float64)
+        meaning = np.where(inside & (raw >= 0.0), self.base + self.multiplier * raw, np.nan)
+        if self.kind is not MaskKind.KEEP_OUT:
+            meaning[raw == 0.0] = np.nan
+        return meaning.reshape(points_map.shape[:-1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """The masks in force and where the map lies: what holds for every planner."""
+
+    masks: tuple[FilterMask, ...]
+    map_from_odom: Pose2
+
+    def speed_limits(self, points_odom: FloatArray, full_speed_mps: float) -> FloatArray:
+        """The lowest limit (...) [m/s] at positions (..., 2); +inf where there is none. A limit beyond what can be meant is none, as in Nav2."""
+        points = self.map_from_odom.apply(points_odom.reshape(-1, 2))
+        limit = np.full(len(points), np.inf)
+        for mask in self.masks:
+            if mask.kind is MaskKind.KEEP_OUT:
+                continue
+            value = mask.at(points)
+            percent = mask.kind is MaskKind.SPEED_PERCENT
+            meant = (value > 0.0) & (value <= 100.0) if percent else value > 0.0
+            limit = np.where(meant, np.minimum(limit, np.where(meant, value, np.inf) * (full_speed_mps / 100.0 if percent else 1.0)), limit)
+        return limit.reshape(points_odom.shape[:-1])
+
+    def forbidden(self, grid: LocalGrid) -> BoolArray:
+        """Cells (H, W) of the grid whose centre lies in a keep-out zone."""
+        height, width = grid.occupied.shape
+        out = np.zeros((height, width), dtype=bool)
+        masks = [mask for mask in self.masks if mask.kind is MaskKind.KEEP_OUT]
+        if masks:
+            rows, columns = np.indices((height, width))
+            centres = np.stack([columns + 0.5, rows + 0.5], axis=-1) * grid.resolution_m + np.array([grid.origin_x, grid.origin_y])
+            points = self.map_from_odom.apply(centres.reshape(-1, 2))
+            for mask in masks:
+                out |= (mask.at(points) >= LETHAL).reshape(height, width)
+        return out
+
+    def applied(self, grid: LocalGrid) -> LocalGrid:
+        """The grid with keep-out zones as obstacles, so that whoever plans on it keeps out."""
+        zone = self.forbidden(grid)
+        if not zone.any():
+            return grid
+        border = border_points(zone) * grid.resolution_m + np.array([grid.origin_x, grid.origin_y])
+        half_diagonal = np.float32(grid.resolution_m * math.sqrt(0.5))
+        near = np.maximum(distance_to_occupied(zone, grid.resolution_m) - half_diagonal, np.float32(0.0))
+        return replace(grid, occupied=grid.occupied | zone, distance=np.minimum(grid.distance, near), points=np.concatenate([grid.points, border]))
