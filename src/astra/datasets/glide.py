@@ -35,6 +35,7 @@ TICK_S = 0.1  # of the ride
 MARGIN_M = 0.04  # around the robot's radius
 AHEAD_M = 0.3  # how far ahead the rider looks
 PAUSE_S = 60.0  # between two rides: everybody is somewhere else
+BESIDE_M = (0.9, 3.0)  # how far a ride in company begins from somebody's way
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,13 @@ class GlideConfig:
 
     rides: int = 6
     seconds: float = 12.0  # of samples in each ride
+    company: float = 0.0  # share of the rides that begin beside the way of somebody who walks then, and are slow
     pack: PackConfig = field(default_factory=PackConfig)
 
     def __post_init__(self) -> None:
         require(self.rides >= 1, "rides", self.rides, "at least 1")
         require(self.seconds >= 1.0, "seconds", self.seconds, "at least 1")
+        require(0.0 <= self.company <= 1.0, "company", self.company, "in [0, 1]")
         period = 1.0 / self.pack.rate_hz
         for name, value in (("pack.rate_hz", period), ("pack.occupancy_step_s", self.pack.occupancy_step_s)):
             require(abs(value / TICK_S - round(value / TICK_S)) < 1e-6, name, value, f"a period of whole steps of {TICK_S} s")
@@ -83,7 +86,9 @@ def glide(world: World, robot: RobotConfig, config: GlideConfig, seed: int, out:
             with ExitStack() as stack:
                 columns: dict[str, NpyColumn] = {}
                 for _ in range(config.rides):
-                    motion = rider.ride(rng, simulation.time_ns + nanoseconds(PAUSE_S), config.seconds + config.pack.horizon_s)
+                    start_ns = simulation.time_ns + nanoseconds(PAUSE_S)
+                    beside = _somebody(simulation, start_ns, config.seconds, rng) if config.company and rng.random() < config.company else None
+                    motion = rider.ride(rng, start_ns, config.seconds + config.pack.horizon_s, beside)
                     for row in _samples(simulation, motion, LocalTruth(world.truth, config.pack.window), config):
                         for key, value in row.items():
                             if key not in columns:
@@ -118,13 +123,15 @@ class Rider:
         if sizes.max() < 100:
             raise BadInputError("this world has no room for the robot")
 
-    def ride(self, rng: np.random.Generator, start_ns: int, seconds: float) -> Motion:
-        """Where the robot is at every tick, from a random start on: it strolls, and turns where something is in the way."""
-        k = int(rng.integers(len(self._rows)))
-        origin, cell = self._truth.origin_xy, self._truth.resolution_m
-        x, y = origin[0] + (self._columns[k] + 0.5) * cell, origin[1] + (self._rows[k] + 0.5) * cell
+    def ride(self, rng: np.random.Generator, start_ns: int, seconds: float, beside: tuple[float, float] | None = None) -> Motion:
+        """Where the robot is at every tick, from a random start on: it strolls, and turns where something is in the way.
+
+        A ride `beside` a point x, y [m] begins within `BESIDE_M` of it, if there is room, and is slow.
+        """
+        x, y = self._start(rng, beside)
         yaw, v, w, lean, side = float(rng.uniform(-np.pi, np.pi)), 0.0, 0.0, 0.0, 1.0
-        pace, unrest = float(rng.choice([0.0, 0.25, 0.45, 0.6], p=[0.1, 0.2, 0.35, 0.35])), float(rng.uniform(0.1, 0.5))
+        paces = [0.1, 0.2, 0.35, 0.35] if beside is None else [0.4, 0.4, 0.2, 0.0]
+        pace, unrest = float(rng.choice([0.0, 0.25, 0.45, 0.6], p=paces)), float(rng.uniform(0.1, 0.5))
         poses, velocities = [], []
         for _ in range(round(seconds / TICK_S) + 1):
             poses.append((x, y, yaw))
@@ -145,12 +152,39 @@ class Rider:
         stamps = start_ns + np.arange(len(poses)) * nanoseconds(TICK_S)
         return Motion(stamps, np.array(poses), np.array(velocities), np.zeros(len(poses), bool), "truth")
 
+    def _start(self, rng: np.random.Generator, beside: tuple[float, float] | None) -> tuple[float, float]:
+        origin, cell = self._truth.origin_xy, self._truth.resolution_m
+        x, y = origin[0] + (self._columns + 0.5) * cell, origin[1] + (self._rows + 0.5) * cell
+        chosen = np.arange(len(x))
+        if beside is not None:
+            away = np.hypot(x - beside[0], y - beside[1])
+            chosen = np.flatnonzero((away >= BESIDE_M[0]) & (away <= BESIDE_M[1]))
+            chosen = chosen if len(chosen) else np.arange(len(x))
+        k = int(chosen[rng.integers(len(chosen))])
+        return float(x[k]), float(y[k])
+
     def clearance(self, x: float, y: float) -> float:
         """To the next thing that stands there [m]; 0 outside."""
         origin, cell = self._truth.origin_xy, self._truth.resolution_m
         column, row = int((x - origin[0]) // cell), int((y - origin[1]) // cell)
         inside = 0 <= row < self._distance.shape[0] and 0 <= column < self._distance.shape[1]
         return float(self._distance[row, column]) if inside else 0.0
+
+
+def _somebody(simulation: Simulation, start_ns: int, seconds: float, rng: np.random.Generator) -> tuple[float, float] | None:
+    """Where somebody is at a moment of a ride to come, drawn from all moments at which somebody walks; None if nobody does."""
+    if simulation.movers is None:
+        return None
+    times = start_ns * 1e-9 + np.arange(0.0, seconds, 0.5)
+    simulation.movers.reset(float(times[0]))
+    places = simulation.movers.predict(times)[..., :2]
+    walks = np.hypot(*np.moveaxis(np.diff(places, axis=1), -1, 0)) > 0.1
+    who, when = np.nonzero(walks)
+    if not len(who):
+        return None
+    k = int(rng.integers(len(who)))
+    x, y = places[who[k], when[k]]
+    return float(x), float(y)
 
 
 def _samples(simulation: Simulation, motion: Motion, local: LocalTruth, config: GlideConfig) -> list[dict[str, AnyArray]]:

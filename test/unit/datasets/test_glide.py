@@ -65,3 +65,12 @@ def test_nobody_rides_through_walls(home: World) -> None:
     poses = np.concatenate([rider.ride(rng, 0, 10.0).poses for _ in range(5)])
     assert min(rider.clearance(x, y) for x, y, _ in poses) >= 0.2
     assert np.ptp(poses[:, 0]) > 1.0
+
+
+def test_a_ride_in_company_begins_beside_it(home: World) -> None:
+    assert home.truth is not None
+    rider, rng = Rider(home.truth, 0.34), np.random.default_rng(0)
+    somewhere = rider.ride(rng, 0, 1.0).poses[0, :2]
+    for _ in range(8):
+        start = rider.ride(rng, 0, 1.0, beside=(float(somewhere[0]), float(somewhere[1]))).poses[0, :2]
+        assert 0.9 <= np.hypot(*(start - somewhere)) <= 3.0
