@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   astra eval relocalization --out eval/waking --maps eval/mapping/maps   unknown starts: an hour
   astra eval localization --out eval/where --maps eval/mapping/maps --queries 500 --frames 5 --foreign   single images: hours
   astra eval localization --out eval/where --maps eval/mapping/maps/home20000 --quick   one map
+  astra eval faults --map maps/demo_office --out eval/faults       everything that may break, on a robot under way: a quarter of an hour
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour; localization: queries.jsonl, a line a query), results.json (a flat list of name, value, unit, n, ci95),
@@ -25,9 +26,10 @@ EYES = "what the shipped eyes see, and foresee, in unseen worlds"
 WAKING = "waking up anywhere: one frame, five, and looking around on purpose"
 WHERE = "single images at random places of unseen worlds, beside retrieval and retrieval + PnP"
 ODOMETRY = "wheels and IMU over robots with errors of their own"
+FAULTS = "sensors, nodes, disk, clock and wishes that go wrong on a robot under way"
 GOALS = "sentences over the landmarks of unseen worlds"
 TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY,
-          "relocalization": WAKING, "localization": WHERE}  # fmt: skip
+          "relocalization": WAKING, "localization": WHERE, "faults": FAULTS}  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=1, metavar="K", help="localization: also up to K frames of motion, every fifth query (default: 1, none)")
     parser.add_argument("--foreign", action="store_true", help="localization: also images of another of the worlds, every second query")
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
+    parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="faults: the map to drive on (default: %(default)s)")
+    parser.add_argument("--world", type=Path, help="faults: the world that the map is of (default: the demonstration's office)")
+    parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
     parser.set_defaults(run=run)
 
@@ -64,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.table == "localization":
         return _localization(args)
+    if args.table == "faults":
+        return _faults(args)
     if args.table == "relocalization":
         from astra.core.errors import BadInputError
         from astra.evaluation import relocalization
@@ -113,6 +120,19 @@ def _localization(args: argparse.Namespace) -> int:
     run(config, args.out, _progress)
     print((args.out / "report.md").read_text(encoding="utf-8"))
     return 0
+
+
+def _faults(args: argparse.Namespace) -> int:
+    from astra.core.paths import cache_dir
+    from astra.ros.faults.run import FaultsConfig, run
+    from astra.sim.world import build_office
+
+    world = args.world or cache_dir() / "faults" / "office"
+    if args.world is None and not world.exists():
+        build_office(world, 0)
+    outcomes = run(FaultsConfig(world, args.map, args.only, args.again, args.failed), args.out, _progress)
+    print((args.out / "report.md").read_text(encoding="utf-8"))
+    return int(not all(outcome.passed for outcome in outcomes.values()))
 
 
 def _progress(text: str) -> None:

@@ -143,6 +143,7 @@ class AstraLifecycleNode(LifecycleNode):
         if self._attempt("activation", self.on_start) != TransitionCallbackReturn.SUCCESS:
             return TransitionCallbackReturn.FAILURE
         self.active = True
+        self._publish_diagnostics()  # whoever waits for this node need not wait for the next second
         self.get_logger().info("active")
         return TransitionCallbackReturn.SUCCESS
 

@@ -68,8 +68,8 @@ class SimNodeConfig:
 class AstraSim(node.AstraLifecycleNode):
     """One thread owns physics, rendering and publishing; the executor only takes commands in."""
 
-    def __init__(self) -> None:
-        super().__init__("astra_sim")
+    def __init__(self, name: str = "astra_sim") -> None:
+        super().__init__(name)
         self._simulation: Simulation | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()

@@ -1,0 +1,1 @@
+"""What may break, what must happen then, and the judge."""

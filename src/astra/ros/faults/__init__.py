@@ -1,0 +1,1 @@
+"""Breaks the running stack on purpose and watches what it does."""
