@@ -30,7 +30,7 @@ class GateConfig:
     margin: float = 0.01  # m that must stay free when stopped
     scan_timeout: float = 0.4
     odometry_timeout: float = 0.25
-    path_timeout: float = 3.0
+    path_timeout: float = 1.5  # of a stream of paths; astra_local sends one every 0.4 s, and bridges 1 s without a plan
     require_scan: bool = True  # False: a robot without lidar is gated by ages alone
     self_radius: float = 0.15  # m: returns nearer to base_link are the robot itself
 
@@ -115,7 +115,9 @@ class VelocityGate:
             return _stop(stale)
         shape = min(1.0, self.config.max_linear_vel / max(abs(linear_mps), 1e-9), self.config.max_angular_vel / max(abs(angular_radps), 1e-9))
         linear, angular = linear_mps * shape, angular_radps * shape
-        share = 1.0 if self._points is None else self._free_share(linear, angular, self._seen_from_now(scan_motion))
+        share = self._fresh_share(ages)
+        if self._points is not None:
+            share = min(share, self._free_share(linear, angular, self._seen_from_now(scan_motion)))
         if share < 0.02:
             return _stop(GateReason.BLOCKED)
         reason = GateReason.CLEAR if share * shape >= 0.999 else GateReason.SLOWED
@@ -130,6 +132,13 @@ class VelocityGate:
         if not ages.path_s <= config.path_timeout:
             return GateReason.STALE_PATH
         return None
+
+    def _fresh_share(self, ages: Ages) -> float:
+        """1 while scan and odometry are younger than half their limit, then falling to 0 at it: a robot that goes blind slows down at once."""
+        limits = [(ages.odometry_s, self.config.odometry_timeout)]
+        if self.config.require_scan:
+            limits.append((ages.scan_s, self.config.scan_timeout))
+        return min(1.0, *(2.0 * (1.0 - age_s / limit_s) for age_s, limit_s in limits))
 
     def _seen_from_now(self, scan_motion: Pose2 | None) -> FloatArray:
         assert self._points is not None

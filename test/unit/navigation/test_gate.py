@@ -159,3 +159,12 @@ def test_a_decision_takes_a_fraction_of_two_milliseconds(lab) -> None:
 def test_bad_limits_are_named() -> None:
     with pytest.raises(ConfigError, match="braking"):
         GateConfig(braking=0.0)
+
+
+def test_a_robot_that_goes_blind_slows_down_before_it_is_stopped() -> None:
+    gate = VelocityGate()
+    gate.see(LaserScan(0, "lidar", np.full(360, np.inf, dtype=np.float32), -math.pi, math.pi / 180, 0.1, 10.0), Pose2())
+    speeds = [gate.limit(0.4, 0.0, Ages(age_s, 0.02)).linear_mps for age_s in (0.1, 0.2, 0.25, 0.3, 0.35, 0.41)]
+    assert speeds == pytest.approx([0.4, 0.4, 0.3, 0.2, 0.1, 0.0])
+    assert gate.limit(0.4, 0.0, Ages(0.05, 0.1875)).linear_mps == pytest.approx(0.2)
+    assert VelocityGate(GateConfig(require_scan=False)).limit(0.4, 0.0, Ages(math.inf, 0.02)).linear_mps == pytest.approx(0.4)

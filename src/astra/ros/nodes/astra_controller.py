@@ -26,6 +26,7 @@ from astra.navigation.footprint import FootprintConfig
 from astra.navigation.gate import Ages, GateConfig, GateDecision, GateReason, VelocityGate
 from astra.navigation.history import PoseHistory
 from astra.navigation.motion import BackUpMotion, FollowPathMotion, Motion, MotionConfig, MotionEnd, MotionInput, SpinMotion
+from astra.navigation.repeats import RepeatWatch
 from astra.ros import node, params, qos
 from astra.ros.actions import Outcome, TickedActionServer
 from astra.ros.conversions import ns_from_stamp, pose2_from_pose, poses_from_path, scan_from_msg
@@ -98,7 +99,7 @@ class AstraController(node.AstraLifecycleNode):
         """Declare parameters, serve the actions, subscribe."""
         self._config = config = params.declare_config(self, ControllerNodeConfig)
         self._gate = VelocityGate(config.gate, config.footprint.build())
-        self._history = PoseHistory()
+        self._history, self._repeats = PoseHistory(), RepeatWatch()
         self._tf = TfBuffer(self, polled=True)
         self._odom_frame = "odom"
         self._odometry_ns = self._scan_ns = 0  # steady time of arrival; 0: never
@@ -168,6 +169,9 @@ class AstraController(node.AstraLifecycleNode):
             base_from_sensor = self._tf.lookup(self._config.base_frame, scan.frame).pose2()
         except (BadInputError, TransformUnavailableError) as error:
             self._warn("scan", str(error))
+            return
+        if len(self._history) and self._repeats.repeats(scan, self._history.newest[1]):
+            self._warn("scan", "the same scan again and again while the robot moves: the lidar hangs")
             return
         self._gate.see(scan, base_from_sensor)
         self._scan_ns, self._scan_stamp_ns = self.steady_ns(), scan.stamp_ns

@@ -52,6 +52,7 @@ class LocalNodeConfig:
     position_goal_checker: str = field(default="position_goal_checker", metadata={"help": "routes that name this checker end without their heading"})
     scan_timeout: float = field(default=0.5, metadata={"help": "seconds without a scan after which the robot is stopped"})
     odometry_timeout: float = field(default=0.5, metadata={"help": "seconds without odometry after which the robot is stopped"})
+    subgoal_timeout: float = field(default=1.5, metadata={"help": "seconds without a subgoal, on a route that came with some, after which the robot is stopped"})
     stale_allowance: float = field(default=5.0, metadata={"help": "seconds of stale input after which a route is aborted"})
     controller_allowance: float = field(default=5.0, metadata={"help": "seconds to wait for a controller"})
     controller_failures: int = field(default=3, metadata={"help": "failures of the controller in a row that end a route"})
@@ -63,7 +64,7 @@ class LocalNodeConfig:
     driver: DriverConfig = field(default_factory=DriverConfig)
 
     def __post_init__(self) -> None:
-        for name in ("scan_timeout", "odometry_timeout", "stale_allowance", "controller_allowance", "occupancy_rate", "speed_limit_ahead"):
+        for name in ("scan_timeout", "odometry_timeout", "subgoal_timeout", "stale_allowance", "controller_allowance", "occupancy_rate", "speed_limit_ahead"):
             require(0.0 < getattr(self, name) < 1e3, name, getattr(self, name), "> 0")
         require(self.controller_failures >= 1, "controller_failures", self.controller_failures, "≥ 1")
 
@@ -84,6 +85,7 @@ class _Route:
     code: int = 0
     stale_since_ns: int = 0
     waiting_since_ns: int = 0
+    led_ns: int = 0  # when a subgoal last came; 0: whoever gave the route gives none
 
 
 class AstraLocal(node.AstraLifecycleNode):
@@ -191,6 +193,9 @@ class AstraLocal(node.AstraLifecycleNode):
             self._subgoal = (message.header.frame_id.lstrip("/"), pose2_from_pose(message.pose))
         except BadInputError as error:
             self._warn("subgoal", str(error))
+            return
+        if self._route is not None:
+            self._route.led_ns = self.steady_ns()
 
     def _subgoals(self, odom_from_base: Pose2) -> tuple[Subgoal, ...]:
         """Where to plan to, in odom."""
@@ -367,6 +372,8 @@ class AstraLocal(node.AstraLifecycleNode):
             stale.append(f"no usable scan for {scan_s:.1f} s")
         if odometry_s > self._config.odometry_timeout:
             stale.append(f"no odometry for {odometry_s:.1f} s")
+        if route is not None and route.led_ns and seconds(now - route.led_ns) > self._config.subgoal_timeout:
+            stale.append(f"who gave the route has been silent for {seconds(now - route.led_ns):.1f} s")
         for name in [name for name, since in self._warned.items() if seconds(now - since) > WARNING_S]:
             del self._warned[name]
             self.report(node.OK, name, "well again")

@@ -31,7 +31,7 @@ class OdometryNodeConfig:
     base_frame: str = field(default="base_link", metadata={"help": "frame of the robot"})
     publish_odom_tf: bool = field(default=True, metadata={"help": "publish TF odom→base_link; false where another node owns it"})
     publish_rate: float = field(default=50.0, metadata={"help": "least rate of /odom [Hz]; slower wheels are bridged by the IMU"})
-    wheel_timeout: float = field(default=0.5, metadata={"help": "seconds without wheel odometry that are an error"})
+    wheel_timeout: float = field(default=0.5, metadata={"help": "seconds without usable wheel odometry after which /odom falls silent [s]"})
     imu_timeout: float = field(default=0.5, metadata={"help": "seconds without IMU that are a warning"})
     filter: OdometryConfig = field(default_factory=OdometryConfig)
 
@@ -81,20 +81,20 @@ class AstraOdometry(node.AstraLifecycleNode):
         """First what the IMU has said meanwhile, then the wheels: one wake-up for both."""
         if not self.active:
             return
-        self._wheel_ns = self.steady_ns()
         self._wheel_count += 1
         self._take_imu()
         reason = self._odometry.add_wheel(wheel_from_odometry(message))
         if reason is Rejection.CLOCK_JUMP_BACK:
             self._published_ns = -1
         if reason in (None, Rejection.GAP, Rejection.CLOCK_JUMP_BACK):
+            self._wheel_ns = self.steady_ns()
             self._publish(self._odometry.state)
 
     def _on_silence(self) -> None:
-        """The wheels are slow or gone: carry on by the IMU."""
+        """The wheels are slow or gone: carry on by the IMU for a moment; then silence, so that nobody drives on by a guess."""
         if self.active:
             self._take_imu()
-            if self._odometry.started:
+            if self._odometry.started and seconds(self.steady_ns() - self._wheel_ns) <= self._config.wheel_timeout:
                 self._publish(self._odometry.predicted())
 
     def _take_imu(self) -> None:
