@@ -15,6 +15,8 @@ EXAMPLES = """examples:
   astra train export --eyes runs/pretrain_3d/weights.safetensors --forecaster runs/pretrain_4d/weights.safetensors --out models/eyes
   astra train objects --samples samples/train --validation samples/validate --out runs/objects
   astra train odometry --drives drives/train/* --validation drives/validate/* --eyes models/eyes --out runs/odometry
+  astra train lessons --out lessons
+  astra train planner --config config/training/planner.yaml --samples lessons/train --validation lessons/validate --out runs/planner
   astra train finetune --drive my.mcap --eyes models/eyes/weights.safetensors --out runs/my_robot
 
 Interrupted work goes on when the same command is given again. Samples of test worlds are refused.
@@ -40,6 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     worth.set_defaults(run=_ablation)
     _stage(stages.add_parser("objects", help="the detector of furniture, from packed samples with depth"), _objects)
     _odometry(stages.add_parser("odometry", help="the odometry head, over exported eyes, from recorded drives with truth"))
+    _lessons(stages.add_parser("lessons", help="what the planner learns from: the expert in planned worlds, nothing rendered"))
+    planner = stages.add_parser("planner", help="the planner: flow matching, or a peer's head, with the masked ESDF loss")
+    planner.add_argument("--begin", type=Path, help="weights of another planner to begin with; what another head has of its own is begun anew")
+    _stage(planner, _train_planner)
     _tune(stages.add_parser("finetune", help="train the eyes on with drives of one's own robot"))
 
 
@@ -73,6 +79,12 @@ def _odometry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="YAML with overrides of TrainOdometryConfig")
     parser.add_argument("--out", type=Path, required=True, help="folder for rides, checkpoints and weights; `model` in it is what runs on the robot")
     parser.set_defaults(run=_train_odometry)
+
+
+def _lessons(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, help="YAML with overrides of PlannerDataConfig")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the sets train and validate; one that exists is added to")
+    parser.set_defaults(run=_make_lessons)
 
 
 def _tune(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +179,25 @@ def _train_odometry(args: argparse.Namespace) -> int:
     _speak()
     weights = odometry.run(load_config(odometry.TrainOdometryConfig, args.config), args.drives, args.validation, args.eyes, args.out)
     differences = export_odometry.export_odometry(weights, args.out / "model")
+    print(f"{args.out / 'model'}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
+    return 0
+
+
+def _make_lessons(args: argparse.Namespace) -> int:
+    from astra.core.config import load_config
+    from astra.training.planner_data import PlannerDataConfig, make
+
+    make(load_config(PlannerDataConfig, args.config), args.out, lambda line: print(line, flush=True))
+    return 0
+
+
+def _train_planner(args: argparse.Namespace) -> int:
+    from astra.core.config import load_config
+    from astra.training import export_planner, planner
+
+    _speak()
+    weights = planner.run(load_config(planner.TrainPlannerConfig, args.config), args.samples, args.validation, args.out, args.begin)
+    differences = export_planner.export_planner(weights, args.out / "model")
     print(f"{args.out / 'model'}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
     return 0
 

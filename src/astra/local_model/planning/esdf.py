@@ -57,21 +57,28 @@ def sample_field(field: Tensor, xy: Tensor, resolution_m: float) -> Tensor:
     return out.view(b, t, -1)
 
 
-def masked_esdf_loss(poses: Tensor, demonstrated: Tensor, field: Tensor, resolution_m: float, config: EsdfConfig, discs: Tensor) -> Tensor:
+def masked_esdf_loss(
+    poses: Tensor, demonstrated: Tensor, field: Tensor, resolution_m: float, config: EsdfConfig, discs: Tensor, movers: Tensor | None = None
+) -> Tensor:
     """Σ max(0, cap − Φ) over the footprint's discs, as far as a pose does not lie on the demonstrated way; mean over the batch.
 
     Args:
         poses: (B, T, 3) x, y, yaw of the estimate.
         demonstrated: (B, T, 3) poses of the demonstration.
-        field: (B, T, Y, X) Φ at the time of each pose [m].
+        field: (B, T, Y, X) Φ at the time of each pose [m], or (B, 1, Y, X) of what stands still.
         resolution_m: of the field.
         config: weights.
         discs: (M, 3) x, y, radius of discs that cover the footprint, base_link [m].
+        movers: (B, T, D, 3) x, y, radius of who is elsewhere at the time of each pose; Φ is the nearer of field and movers.
     """
     cos, sin = poses[..., 2:3].cos(), poses[..., 2:3].sin()
     centres = torch.stack([poses[..., 0:1] + cos * discs[:, 0] - sin * discs[:, 1], poses[..., 1:2] + sin * discs[:, 0] + cos * discs[:, 1]], -1)
-    distance = sample_field(field, centres, resolution_m) - (discs[:, 2] - discs[:, 2].min())
-    reward = distance.clamp(max=config.cap_m).amin(-1)
+    b, t, m, _ = centres.shape
+    distance = sample_field(field, centres.reshape(b, field.shape[1], -1, 2), resolution_m).view(b, t, m)
+    if movers is not None:
+        beside = (centres[..., None, :] - movers[:, :, None, :, :2]).norm(dim=-1) - movers[:, :, None, :, 2]
+        distance = torch.minimum(distance, beside.amin(-1))
+    reward = (distance - (discs[:, 2] - discs[:, 2].min())).clamp(max=config.cap_m).amin(-1)
     apart = (poses[..., None, :2] - demonstrated[..., None, :, :2]).norm(dim=-1).amin(-1)
     damp = 1.0 - config.mask * (apart <= config.dilation_m).to(reward.dtype)
     return config.weight * (damp * (config.cap_m - reward)).sum(-1).mean()

@@ -6,14 +6,7 @@ X_t + (1 − t)·v: the paper prints X_t − t·v, which holds where t = 1 is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-import torch
 from torch import Tensor
-
-Velocity = Callable[[Tensor, Tensor], Tensor]  # (x_t (N, ...), t (N,)) → v (N, ...)
-Solver = Literal["euler", "midpoint", "heun"]
 
 
 def interpolate(noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,17 +18,3 @@ def interpolate(noise: Tensor, data: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
 def clean_estimate(x_t: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
     """Where the path would end if the velocity stayed: X_t + (1 − t)·v."""
     return x_t + (1.0 - t.view(-1, *[1] * (x_t.dim() - 1))) * velocity
-
-
-def solve(velocity: Velocity, noise: Tensor, steps: int, solver: Solver = "euler") -> Tensor:
-    """Integrate dx/dt = v(x, t) from noise (N, ...) at t = 0 to t = 1 in `steps` equal steps."""
-    x, h = noise, 1.0 / steps
-    for k in range(steps):
-        t = torch.full((x.shape[0],), k * h, dtype=x.dtype, device=x.device)
-        v = velocity(x, t)
-        if solver == "midpoint":
-            v = velocity(x + 0.5 * h * v, t + 0.5 * h)
-        elif solver == "heun" and k + 1 < steps:
-            v = 0.5 * (v + velocity(x + h * v, t + h))
-        x = x + h * v
-    return x

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from astra.core.config import require
+from astra.local_model.planning.config import TrajectoryConfig
 
 
-@dataclass(frozen=True, slots=True)
-class TrajectoryConfig:
-    """How long a trajectory is, and the spread of its steps, by which they are scaled to about one."""
+def scaled(steps: Tensor, config: TrajectoryConfig) -> Tensor:
+    """Steps (..., 3) [m, m, rad] to about zero mean and unit spread."""
+    return (steps - steps.new_tensor(config.mean)) / steps.new_tensor(config.spread)
 
-    steps: int = 12
-    step_s: float = 0.25
-    spread: tuple[float, float, float] = (0.10, 0.02, 0.15)  # m, m, rad a step, one standard deviation
-    mean: tuple[float, float, float] = (0.10, 0.0, 0.0)
 
-    def __post_init__(self) -> None:
-        require(2 <= self.steps <= 100, "steps", self.steps, "between 2 and 100")
-        require(0.05 <= self.step_s <= 1.0, "step_s", self.step_s, "between 0.05 and 1")
-        require(min(self.spread) > 0.0, "spread", self.spread, "all > 0")
-
-    def scaled(self, steps: Tensor) -> Tensor:
-        """Steps (..., 3) [m, m, rad] to about zero mean and unit spread."""
-        return (steps - steps.new_tensor(self.mean)) / steps.new_tensor(self.spread)
-
-    def unscaled(self, scaled: Tensor) -> Tensor:
-        """The inverse of `scaled`."""
-        return scaled * scaled.new_tensor(self.spread) + scaled.new_tensor(self.mean)
+def unscaled(x: Tensor, config: TrajectoryConfig) -> Tensor:
+    """The inverse of `scaled`."""
+    return x * x.new_tensor(config.spread) + x.new_tensor(config.mean)
 
 
 def poses_from_steps(steps: Tensor) -> Tensor:

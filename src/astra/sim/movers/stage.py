@@ -22,7 +22,7 @@ class MoverSet:
     """The movers' present: each has its own clock, which stands still while the robot is in its way.
 
     Args:
-        model: an MjModel compiled from a scene that holds the bodies of `movers_xml`.
+        model: an MjModel compiled from a scene that holds the bodies of `movers_xml`; None where nobody is looked at, only `advance`d.
         movers: the same movers.
         robot_radius_m: what a mover keeps clear of, about the robot's position.
 
@@ -32,7 +32,8 @@ class MoverSet:
 
     def __init__(self, model: Any, movers: tuple[Mover, ...], robot_radius_m: float = 0.3) -> None:
         self.movers = movers
-        self._bodies, self._left, self._right = (np.array([_mocap(model, m, part) for m in movers], dtype=np.int64) for part in ("body", "left", "right"))
+        parts = ("body", "left", "right") if model is not None else ()
+        self._mocaps = [np.array([_mocap(model, m, part) for m in movers], dtype=np.int64) for part in parts]
         self._hip_x = np.array([operator_x_m(m.kind) for m in movers])
         self._hip_z = np.array([hip_m(m.height_m) for m in movers])
         self._reach = np.array([m.radius_m + robot_radius_m + MARGIN_M for m in movers])
@@ -67,23 +68,29 @@ class MoverSet:
         """
         if not self.movers:
             return
+        now = self.advance(time_s, robot_xy)
+        body, left, right = self._mocaps
+        yaw, swing = now[:, 2], SWING_RAD * np.sin(math.pi * now[:, 3])
+        upright = np.zeros(len(yaw))
+        data.mocap_pos[body, :2] = now[:, :2]
+        data.mocap_quat[body] = _quaternions(yaw, upright)
+        c, s = np.cos(yaw), np.sin(yaw)
+        for ids, side in ((left, 1.0), (right, -1.0)):
+            hip_y = side * HIP_SPREAD_M
+            data.mocap_pos[ids, 0] = now[:, 0] + c * self._hip_x - s * hip_y
+            data.mocap_pos[ids, 1] = now[:, 1] + s * self._hip_x + c * hip_y
+            data.mocap_pos[ids, 2] = self._hip_z
+            data.mocap_quat[ids] = _quaternions(yaw, side * swing)
+
+    def advance(self, time_s: float, robot_xy: tuple[float, float] | None = None) -> FloatArray:
+        """Move everyone on to a time: (M, 4) x, y [m], yaw [rad] and half strides; earlier than before starts anew."""
         if time_s < self._time_s:
             self.reset(time_s, robot_xy)
         self._advance(time_s - self._time_s, robot_xy)
         self._time_s = time_s
         now = self._timetable.at(self._own)
         self._xy = now[:, :2]
-        yaw, swing = now[:, 2], SWING_RAD * np.sin(math.pi * now[:, 3])
-        upright = np.zeros(len(yaw))
-        data.mocap_pos[self._bodies, :2] = now[:, :2]
-        data.mocap_quat[self._bodies] = _quaternions(yaw, upright)
-        c, s = np.cos(yaw), np.sin(yaw)
-        for ids, side in ((self._left, 1.0), (self._right, -1.0)):
-            hip_y = side * HIP_SPREAD_M
-            data.mocap_pos[ids, 0] = now[:, 0] + c * self._hip_x - s * hip_y
-            data.mocap_pos[ids, 1] = now[:, 1] + s * self._hip_x + c * hip_y
-            data.mocap_pos[ids, 2] = self._hip_z
-            data.mocap_quat[ids] = _quaternions(yaw, side * swing)
+        return now
 
     def predict(self, times_s: FloatArray) -> FloatArray:
         """(M, T, 3): x, y [m], yaw [rad] of everyone at times (T,) from now on, if nobody has to wait."""
