@@ -1,5 +1,7 @@
 # make help lists the targets.
 PY := .venv/bin/python
+# Unit tests share the cores, a file each; what runs in real time has them to itself.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -20,10 +22,11 @@ lint: dev        ## ruff, mypy --strict, import layers
 	.venv/bin/lint-imports --no-cache
 
 test: lint       ## lint, then every test (unit, ROS, one short mission)
-	$(PY) -m pytest test
+	$(PY) -m pytest test/unit $(PARALLEL)
+	$(PY) -m pytest test/ros test/e2e
 
 unit: dev        ## the quick tests only
-	$(PY) -m pytest test/unit -m "not slow"
+	$(PY) -m pytest test/unit $(PARALLEL) -m "not slow"
 
 audit: setup     ## published advisories about the pinned packages (needs the network)
 	@$(PY) -m venv .venv/audit && .venv/audit/bin/pip install -q -r requirements/audit.txt

@@ -85,3 +85,27 @@ def test_a_sentence_is_taken_apart():
 def test_any_text_is_only_a_sentence(backend, floor, text):
     known = {mark.id for mark in floor}
     assert {m.landmark_id for m in backend.resolve_goal(text, floor)} <= known
+
+
+def test_a_word_speaks_for_a_place_where_no_sentence_is_near(backend, floor):
+    assert best(backend, floor, "the photocopies for tomorrow are missing") == 9
+
+
+def test_what_stands_in_a_numbered_room_that_shows_several_kinds_is_the_goal(backend):
+    mixed = [("311", True, (0, 0)), ("fridge", False, (0, 2)), ("desk", False, (0.5, 2.5)), ("KANTINE", True, (30, 0))]
+    marks = [Landmark(k, label, is_text, "", "", np.array([*at, 1.4]), 0.1, (), ()) for k, (label, is_text, at) in enumerate(mixed)]
+    assert best(backend, marks, "I am hungry") == 1
+
+
+def test_signs_of_rows_are_aisles_and_planets_are_meeting_rooms(backend):
+    signs = [*((f"A{k}", True, (4 * k, 0)) for k in range(1, 5)), ("MARS", True, (40, 0)), ("EXIT", True, (50, 0))]
+    marks = [Landmark(k, label, is_text, "", "", np.array([*at, 1.4]), 0.1, (), ()) for k, (label, is_text, at) in enumerate(signs)]
+    assert best(backend, marks, "go to the aisle") == "several"
+    assert best(backend, marks, "where does the team discuss the contract") == 4
+    assert best(backend, marks[:4], "fly me to mars") is None
+
+
+def test_a_few_plants_make_no_lounge(backend):
+    plants = [("plant", False, (0, 0)), ("plant", False, (1, 0)), ("BREAK ROOM", True, (30, 0))]
+    marks = [Landmark(k, label, is_text, "", "", np.array([*at, 1.4]), 0.1, (), ()) for k, (label, is_text, at) in enumerate(plants)]
+    assert best(backend, marks, "I am exhausted and my legs ache") == 2

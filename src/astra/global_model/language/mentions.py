@@ -11,6 +11,9 @@ from astra.perception.text import normalise_text
 _NOT = frozenset("not no except without avoid excluding unlike never dont other another different else besides apart isn don isnt".split())  # noqa: SIM905
 _ANY = frozenset(("anything", "everything", "all", "any", "anywhere", "none", "nothing"))  # that makes a "but" exclude
 _AFTER_IT = frozenset(("taken", "occupied", "busy", "closed", "full", "locked", "booked"))  # "203 is taken": what was named before is not meant
+_INTO = frozenset("at to in into inside toward towards".split())  # noqa: SIM905
+_COURTESY = frozenset("please now quickly soon then first again room area thanks thank you".split())  # noqa: SIM905
+_ARTICLES = frozenset(("the", "a", "an", "our", "your", "some", "any", "this", "that"))
 CUE_REACH = 3  # words from a negation to what it denies
 
 
@@ -44,6 +47,14 @@ class Request:
             return 0.0
         weighty = [k for k, word in enumerate(self.words) if word not in FILLER]
         return sum(self.wanted.start <= k < self.wanted.end for k in weighty) / max(len(weighty), 1)
+
+    @property
+    def is_destination(self) -> bool:
+        """Whether what is wanted ends the sentence behind a preposition: "let us meet at the kitchen"."""
+        if self.wanted is None or any(word not in _COURTESY for word in self.words[self.wanted.end :]):
+            return False
+        before = [word for word in self.words[: self.wanted.start] if word not in _ARTICLES]
+        return bool(before) and before[-1] in _INTO
 
 
 def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_similarity: float) -> Request:

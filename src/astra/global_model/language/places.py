@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +19,10 @@ WIDTH_M = 4.5  # of a place's objects
 NUMBER_REACH_M = 6.0  # between the objects of a room and the sign with its number
 SIGN_REACH_M = 8.0  # between a sign and another of the same text, or the objects of its kind of place
 HINT = 0.35  # what an object counts that stands elsewhere too
+ROW_SIGN = re.compile(r"(?P<row>[a-z]?)[ -]?[0-9]{1,2}")  # A1, B-02, 03: rows of racks
+ROW_SIGNS = 3  # of one letter make rows
+ROW = 0.6  # how far such a sign shows an aisle
+HINTS = 0.45  # what any number of them counts where nothing else shows the kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +46,18 @@ def find_places(landmarks: Sequence[Landmark], concepts: tuple[Concept, ...], mi
     groups = _signs(landmarks) + _objects(landmarks)
     kinds = [_kinds(group, concepts, min_similarity) for group in groups]
     groups, kinds = _joined(groups, kinds)
+    _mark_rows(groups, kinds, next((i for i, concept in enumerate(concepts) if concept.name == "aisle"), -1))
     return tuple(Place(n, tuple(group), _centre(group), kind) for n, (group, kind) in enumerate(zip(groups, kinds)))
+
+
+def _mark_rows(groups: list[list[Landmark]], shown: list[FloatArray], aisle: int) -> None:
+    """Signs of a letter and a number, several in a row and with nothing else that tells what is there, stand at aisles between racks."""
+    found = [ROW_SIGN.fullmatch(normalise_text(group[0].label)) if group[0].is_text and not kinds.any() else None for group, kinds in zip(groups, shown)]
+    rows = {normalise_text(group[0].label): match["row"] for group, match in zip(groups, found) if match}
+    count = Counter(rows.values())
+    for match, kinds in zip(found, shown):
+        if match and count[match["row"]] >= ROW_SIGNS:
+            kinds[aisle] = ROW
 
 
 def _signs(landmarks: Sequence[Landmark]) -> list[list[Landmark]]:
@@ -96,7 +113,7 @@ def _joined(groups: list[list[Landmark]], shown: list[FloatArray]) -> tuple[list
 
 def _kinds(group: Sequence[Landmark], concepts: tuple[Concept, ...], min_similarity: float) -> FloatArray:
     """What a group shows: a sign by its words; objects add up."""
-    out = np.zeros(len(concepts))
+    out, hints = np.zeros(len(concepts)), np.zeros(len(concepts))
     for mark in group:
         label = normalise_text(mark.label)
         if mark.is_text:
@@ -106,8 +123,8 @@ def _kinds(group: Sequence[Landmark], concepts: tuple[Concept, ...], min_similar
             if any(same_word(label, thing, 1.0) for thing in concept.things):
                 out[i] += 1.0
             elif any(same_word(label, hint, 1.0) for hint in concept.hints):
-                out[i] += HINT
-    return out
+                hints[i] += HINT
+    return np.where(out > 0.0, out + hints, np.minimum(hints, HINTS))
 
 
 def _gap(group: Sequence[Landmark], mark: Landmark) -> float:

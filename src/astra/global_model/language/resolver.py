@@ -10,10 +10,10 @@ import numpy as np
 from astra.core.config import require
 from astra.core.types import Float32Array, FloatArray, IntArray
 from astra.global_model.backends.protocol import Meaning
-from astra.global_model.language.concepts import Uses, load_concepts
+from astra.global_model.language.concepts import Uses, concepts_named, load_concepts
 from astra.global_model.language.mentions import Mention, Request, take_apart
 from astra.global_model.language.places import Place, find_places
-from astra.global_model.language.words import same_word, word_overlap
+from astra.global_model.language.words import FILLER, has_digit, same_word, word_overlap
 from astra.perception.embedding import TextEmbedder
 from astra.perception.text import normalise_text
 from astra.topomap.types import Landmark
@@ -27,6 +27,7 @@ class LanguageConfig:
     min_coverage: float = 0.34  # of a sentence by the name of a kind of place, for the sentence to name it rather than to say what is wanted
     min_kind: float = 0.5  # by which a place must show a kind to be one
     min_cosine: float = 0.65  # of a sentence and a kind of place; less is no relation
+    word_weight: float = 0.05  # of a word that speaks for a kind of place, added to the cosine
     sure_cosine: float = 0.92  # as sure as the word itself
     rival_margin: float = 0.0  # a kind of place that the map lacks must fit better by this to refuse the goal
     elsewhere_loss: float = 0.0  # of fit, of places that are only named in the list of those that no such building has
@@ -38,6 +39,7 @@ class LanguageConfig:
         require(0 < self.min_kind <= 1, "min_kind", self.min_kind, "in (0, 1]")
         require(0 < self.min_cosine < self.sure_cosine <= 1, "min_cosine", self.min_cosine, "in (0, sure_cosine)")
         require(self.rival_margin >= 0, "rival_margin", self.rival_margin, "≥ 0")
+        require(0 <= self.word_weight < 1, "word_weight", self.word_weight, "in [0, 1)")
         require(self.second_loss >= 0, "second_loss", self.second_loss, "≥ 0")
 
 
@@ -69,15 +71,15 @@ class GoalLanguage:
     def prepare(self, landmarks: Sequence[Landmark]) -> None:
         """Do ahead what does not depend on the sentence."""
         if self._uses is None:
-            self._uses = Uses(self._concepts, self._embedder)
+            self._uses = Uses(self._concepts, self._embedder, self.config.word_weight)
         marks = tuple(landmarks)
         if len(marks) == len(self._map) and all(a is b for a, b in zip(marks, self._map)):
             return
         self._places = find_places(marks, self._concepts, self.config.min_word_similarity)
-        stated = [max((m.function for m in place.landmarks), key=len, default="") for place in self._places]
+        stated = [max((m.function for m in place.landmarks), key=len, default="") or _wording(place) for place in self._places]
         self._functions = self._embedder.embed([normalise_text(f) or "none" for f in stated]) if self._places else np.zeros((0, 1), np.float32)
         self._functions[[not f for f in stated]] = 0.0
-        self._places = tuple(self._by_function(place, own) if f else place for place, own, f in zip(self._places, self._functions, stated))
+        self._places = tuple(self._by_function(place, normalise_text(f), own) if f else place for place, own, f in zip(self._places, self._functions, stated))
         self._map = marks
 
     def resolve(self, text: str, landmarks: Sequence[Landmark]) -> tuple[Meaning, ...]:
@@ -98,12 +100,12 @@ class GoalLanguage:
             found = self._nearest(found, self._named(request.beside), request.beside)
         return tuple(Meaning(mark.id, f.score, f.why, f.place.number) for f in found for mark in self._shown(f))
 
-    def _by_function(self, place: Place, function: Float32Array) -> Place:
-        """A place that shows no kind, but whose function is stated, is of the kinds that this function (D,) fits best."""
+    def _by_function(self, place: Place, text: str, function: Float32Array) -> Place:
+        """A place that shows no kind, but whose function is stated, is of the kinds that this `text` with its embedding `function` (D,) fits best."""
         if place.kinds.any():
             return place
         assert self._uses is not None
-        fits = self._uses.fit(function)
+        fits = self._uses.fit(text, function)
         near = (fits >= fits.max() - self.config.rival_margin) & (fits >= self.config.min_cosine)
         return replace(place, kinds=np.where(near, 1.0, 0.0))
 
@@ -115,7 +117,9 @@ class GoalLanguage:
         if wanted is None:
             return False
         several = wanted.end - wanted.start > 1 or request.beside is not None or request.avoided is not None
-        return wanted.is_label or several or request.coverage >= self.config.min_coverage
+        if wanted.is_label or several or request.coverage >= self.config.min_coverage:
+            return True
+        return request.is_destination and wanted.name in self._concepts[self._names[wanted.name]].names  # of a place, not of a thing
 
     def _named(self, mention: Mention) -> tuple[Place, ...]:
         """The places that a mention names: of its label, or else of its kind; an object by its category where the map has it."""
@@ -202,7 +206,7 @@ class GoalLanguage:
         assert self._uses is not None
         phrase = normalise_text(text)
         query = self._embedder.embed([phrase])[0]
-        fits = self._uses.fit(query)
+        fits = self._uses.fit(phrase, query)
         shown = np.array([place.kinds for place in self._places])  # (P, C)
         served = self._served(shown.max(axis=0) >= self.config.min_kind, fits)
         rival = max(float(np.max(np.where(served < 0, fits, -1.0))), self._uses.elsewhere(query) - self.config.elsewhere_loss)
@@ -248,11 +252,24 @@ class GoalLanguage:
         marks = found.place.landmarks
         named = [m for m in marks if found.name and same_word(normalise_text(m.label), found.name, 1.0)]
         signs = [m for m in marks if m.is_text]
-        if named or signs or found.kind < 0:
+        if named or found.kind < 0:
             return named or signs or list(marks)
         concept = self._concepts[found.kind]
-        for tells in (concept.things, concept.hints):
-            telling = [m for m in marks if any(same_word(normalise_text(m.label), thing, 1.0) for thing in tells)]
-            if telling:
-                return telling
-        return list(marks)
+        things, hints = (
+            [m for m in marks if not m.is_text and any(same_word(normalise_text(m.label), thing, 1.0) for thing in tells)]
+            for tells in (concept.things, concept.hints)
+        )
+        # Where a number's room shows more of other things, what stands there is surer than the number.
+        if signs and (found.kind in self._said(signs) or 2 * (len(things) + len(hints)) > len(marks) - len(signs)):
+            return signs
+        return things or hints or signs or list(marks)
+
+    def _said(self, signs: Sequence[Landmark]) -> set[int]:
+        """The kinds of place that signs name."""
+        return {kind for m in signs for kind in concepts_named(normalise_text(m.label), self._concepts, self.config.min_word_similarity)}
+
+
+def _wording(place: Place) -> str:
+    """What the sign of a place says, if it names a room ("TEA AREA"): a name that no kind of place bears still tells what the place is for."""
+    texts = [normalise_text(m.label) for m in place.landmarks if m.is_text and not has_digit(m.label)]
+    return max((text for text in texts if FILLER.intersection(text.split())), key=len, default="")
