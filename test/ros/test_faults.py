@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path as FolderPath
 
 import pytest
 from builtin_interfaces.msg import Time
@@ -62,3 +63,12 @@ def test_every_fault_of_the_table_can_be_brought_about() -> None:
             stream, way, *value = text.split(":")
             if stream != "wheels":
                 spoiler(way, *map(float, value))
+
+
+def test_a_recording_that_is_taken_up_again_goes_beside_the_old_one(tmp_path: FolderPath) -> None:
+    from astra.ros.nodes.astra_recorder import free_name
+
+    assert free_name(tmp_path / "bag") == tmp_path / "bag"
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag_2").mkdir()
+    assert free_name(tmp_path / "bag") == tmp_path / "bag_3"

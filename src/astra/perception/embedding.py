@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,12 @@ import numpy as np
 
 from astra.core.config import require
 from astra.core.errors import BadInputError, MissingDependencyError
+from astra.core.paths import atomic_write, cache_dir, recipe_hash
 from astra.core.types import Float32Array
 
 # The model was trained to see this before a query that is to find a passage, and nothing before the passage.
 QUERY_PREFIX = "Represent this sentence for searching relevant passages: "
+KEPT_FROM = 8  # texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,25 @@ class TextEmbedder:
         self._tokenizer: Any = None
 
     def embed(self, texts: Sequence[str]) -> Float32Array:
-        """Embeddings (N, D) float32, L2-normalised."""
+        """Embeddings (N, D) float32, L2-normalised. Long lists are kept in the cache: they are asked for again at every start."""
+        kept = self._kept_at(texts) if len(texts) >= KEPT_FROM else None
+        if kept is not None and (known := _read(kept, len(texts))) is not None:
+            return known
+        unit = self._embed(texts)
+        if kept is not None:
+            _keep(kept, unit)
+        return unit
+
+    def _kept_at(self, texts: Sequence[str]) -> Path | None:
+        """Where the embeddings of these texts by this model are kept; None if there is no model to be found."""
+        model = (self.config.model_dir or _packaged_model()) / "model.onnx"
+        if not model.is_file():
+            return None
+        about = model.stat()
+        recipe = {"texts": list(texts), "model": str(model), "size": about.st_size, "changed": about.st_mtime_ns, "tokens": self.config.max_tokens}
+        return cache_dir() / "embeddings" / f"{recipe_hash(recipe)}.npy"
+
+    def _embed(self, texts: Sequence[str]) -> Float32Array:
         if self._session is None:
             self._load()
         if not texts:
@@ -76,6 +98,23 @@ class TextEmbedder:
         options.log_severity_level = 3
         self._session = InferenceSession(str(folder / "model.onnx"), sess_options=options, providers=["CPUExecutionProvider"])
         self._tokenizer = tokenizer
+
+
+def _read(path: Path, count: int) -> Float32Array | None:
+    """What was kept, or None."""
+    try:
+        known: Float32Array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return known if known.dtype == np.float32 and known.ndim == 2 and len(known) == count and bool(np.isfinite(known).all()) else None
+
+
+def _keep(path: Path, unit: Float32Array) -> None:
+    """Keep embeddings; a full or read-only disk is no reason to fail."""
+    stream = io.BytesIO()
+    np.save(stream, unit)
+    with contextlib.suppress(OSError):
+        atomic_write(path, stream.getvalue())
 
 
 def _packaged_model() -> Path:

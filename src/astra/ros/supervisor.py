@@ -24,7 +24,7 @@ from astra.ros.environment import PARENT_VARIABLE, activate
 from astra.ros.stack import NodeSpec
 
 LOG = logging.getLogger(__name__)
-POLL_S = 0.2
+POLL_S = 0.1
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -32,15 +32,16 @@ SHARED_MEMORY = Path("/dev/shm")
 class SupervisorConfig:
     """Bounds of what the supervisor does on its own."""
 
-    max_restarts: int = 3  # per node; after that it stays down and the stack is `failed`
-    backoff_s: float = 0.5  # before the first restart; doubles with each
+    max_restarts: int = 3  # per node in a row; after that it stays down and the stack is `failed`
+    forgive_s: float = 120.0  # a node that has lived for so long begins a new row
+    backoff_s: float = 0.1  # before the first restart; four times as long before each that follows
     interrupt_s: float = 6.0  # patience after SIGINT, then after SIGTERM, before SIGKILL
     terminate_s: float = 3.0
     stagger_s: float = 0.5  # a node may end before the next one is asked to: consumers before producers, the recorder last
 
     def __post_init__(self) -> None:
         require(self.max_restarts >= 0, "max_restarts", self.max_restarts, "≥ 0")
-        for name in ("backoff_s", "interrupt_s", "terminate_s", "stagger_s"):
+        for name in ("forgive_s", "backoff_s", "interrupt_s", "terminate_s", "stagger_s"):
             require(getattr(self, name) >= 0.0, name, getattr(self, name), "≥ 0")
 
 
@@ -50,7 +51,9 @@ class _Process:
     def __init__(self, spec: NodeSpec) -> None:
         self.spec = spec
         self.popen: subprocess.Popen[bytes] | None = None
-        self.restarts = 0
+        self.restarts = 0  # in all
+        self.row = 0  # since it last lived for long
+        self.began_s = 0.0
         self.restart_at: float | None = None
         self.given_up = False
         self.refused = False
@@ -168,6 +171,7 @@ class Supervisor:
         return [*command, "--params-file", str(overrides)]
 
     def _spawn(self, process: _Process) -> None:
+        process.began_s = time.monotonic()
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())}
         with self.log(process.spec.name).open("ab") as log:
             process.popen = subprocess.Popen(
@@ -192,15 +196,17 @@ class Supervisor:
                 process.given_up = process.refused = True
                 self._say(f"{name} refuses to start: {last_line(self.log(name))}")
                 return
-            if process.restarts >= self._config.max_restarts:
+            if now - process.began_s >= self._config.forgive_s:
+                process.row = 0
+            if process.row >= self._config.max_restarts:
                 process.given_up = True
-                self._say(f"{name} died (exit code {process.popen.returncode}) and stays down after {process.restarts} restarts; see {self.log(name)}")
+                self._say(f"{name} died (exit code {process.popen.returncode}) and stays down after {process.row} restarts; see {self.log(name)}")
                 return
-            process.restart_at = now + self._config.backoff_s * 2**process.restarts
+            process.restart_at = now + self._config.backoff_s * 4**process.row
             self._say(f"{name} died (exit code {process.popen.returncode}); restarting")
         if now >= process.restart_at:
             process.restart_at = None
-            process.restarts += 1
+            process.restarts, process.row = process.restarts + 1, process.row + 1
             self._spawn(process)
 
     def _sample_cpu(self) -> None:

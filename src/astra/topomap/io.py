@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from astra.core.config import parse_yaml
 from astra.core.errors import BadInputError, MapError, NewerMapError
 from astra.core.paths import atomic_dir
 from astra.core.plain_text import plain_text
@@ -133,7 +134,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise MapError(f"{path} is not a map folder: it has no map.yaml")
     try:
-        manifest = yaml.safe_load(file.read_text(encoding="utf-8"))
+        manifest = parse_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MapError(f"{file} cannot be read: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

@@ -37,3 +37,18 @@ def test_the_carrier_package_is_not_imported(embedder):
 def test_folder_without_model_is_named(tmp_path):
     with pytest.raises(BadInputError, match=r"no model\.onnx"):
         TextEmbedder(TextEmbedderConfig(model_dir=tmp_path)).embed(["x"])
+
+
+def test_long_lists_are_kept_and_a_damaged_file_is_made_again(embedder, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASTRA_CACHE", str(tmp_path))
+    texts = [f"room {i}" for i in range(8)]
+    first = embedder.embed(texts)
+    (kept,) = (tmp_path / "embeddings").glob("*.npy")
+    fresh = TextEmbedder()
+    monkeypatch.setattr(fresh, "_load", lambda: pytest.fail("the model was loaded"))
+    assert np.array_equal(fresh.embed(texts), first)
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert np.array_equal(embedder.embed(texts), first)
+    kept.unlink()
+    monkeypatch.setenv("ASTRA_CACHE", "/proc/nowhere")  # nothing can be kept there
+    assert np.array_equal(embedder.embed(texts), first)

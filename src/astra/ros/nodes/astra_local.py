@@ -52,7 +52,7 @@ class LocalNodeConfig:
     position_goal_checker: str = field(default="position_goal_checker", metadata={"help": "routes that name this checker end without their heading"})
     scan_timeout: float = field(default=0.5, metadata={"help": "seconds without a scan after which the robot is stopped"})
     odometry_timeout: float = field(default=0.5, metadata={"help": "seconds without odometry after which the robot is stopped"})
-    subgoal_timeout: float = field(default=1.5, metadata={"help": "seconds without a subgoal, on a route that came with some, after which the robot is stopped"})
+    subgoal_timeout: float = field(default=1.5, metadata={"help": "seconds without a subgoal, where some came, until the robot is stopped [s]"})
     stale_allowance: float = field(default=5.0, metadata={"help": "seconds of stale input after which a route is aborted"})
     controller_allowance: float = field(default=5.0, metadata={"help": "seconds to wait for a controller"})
     controller_failures: int = field(default=3, metadata={"help": "failures of the controller in a row that end a route"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from astra.ros.polled import NeverReady
 
 DISCOVERY_PERIOD_S = 0.5
 DRAIN_PERIOD_S = 0.02
+AGAIN_S = 5.0  # between looks whether the disk takes something again
 IMAGE_KINDS = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
@@ -25,7 +27,7 @@ IMAGE_KINDS = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 class RecorderConfig:
     """Parameters of the recorder."""
 
-    out: str = field(default="", metadata={"help": "folder of the bag; must not exist"})
+    out: str = field(default="", metadata={"help": "folder of the bag; if it exists, as after a restart, the recording goes into the same name with a number"})
     image_rate_hz: float = field(default=2.5, metadata={"help": "images kept per second and topic; 0 keeps all"})
     exclude: tuple[str, ...] = field(default=("/rosout", "/parameter_events"), metadata={"help": "topics that are not recorded"})
 
@@ -55,8 +57,10 @@ class Recorder(node.AstraLifecycleNode):
         self._config = params.declare_config(self, RecorderConfig)
         if not self._config.out:
             raise ConfigError("parameter out is empty: give the folder of the bag")
-        self._bag = BagWriter(Path(self._config.out))
+        self._bag = BagWriter(free_name(Path(self._config.out)))
+        self._again_ns, self._lost = 0, 0
         self._topics: dict[str, _Topic | None] = {}
+        self._kinds: dict[str, str] = {}
         self._subscriptions_kept: list[Any] = []
         self._group = NeverReady()
         self._count = 0
@@ -78,17 +82,19 @@ class Recorder(node.AstraLifecycleNode):
 
     def on_teardown(self) -> None:
         """Close the bag; from then on it is complete."""
-        if self._bag is None:
+        if not getattr(self, "_periodic", []):
             return
         for timer in self._periodic:
             self.destroy_timer(timer)
         for subscription in self._subscriptions_kept:
             self.destroy_subscription(subscription)
-        self._bag.close()
-        self._bag = None
+        self._periodic = []
+        if self._bag is not None:
+            self._bag.close()
+            self._bag = None
 
     def _discover(self) -> None:
-        if not self.active and self._count == 0 and self._topics:
+        if self._bag is None or (not self.active and self._count == 0 and self._topics):
             return
         for topic, kinds in self.get_topic_names_and_types():
             if topic in self._topics or topic in self._config.exclude or "/_" in topic:
@@ -97,10 +103,12 @@ class Recorder(node.AstraLifecycleNode):
             if publishers:  # until there is one, nobody can say whether the topic is latched
                 latched = any(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in publishers)
                 self._topics[topic] = self._subscribe(topic, kinds[0], latched)
-        self.report(node.OK, "recording", f"{len(self._topics)} topics", messages=self._count)
+        if self._bag is not None:
+            self.report(node.OK, "recording", f"{len(self._topics)} topics", messages=self._count, lost=self._lost)
 
     def _subscribe(self, topic: str, kind: str, latched: bool) -> _Topic | None:
-        assert self._bag is not None
+        if self._bag is None:
+            return None
         if not self._bag.add_topic(topic, kind):
             self.get_logger().warning(f"{topic} is not recorded: the definition of {kind} is not installed")
             return None
@@ -112,12 +120,15 @@ class Recorder(node.AstraLifecycleNode):
             reliability=ReliabilityPolicy.RELIABLE if latched else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
+        self._kinds[topic] = kind
         subscription = self.create_subscription(message, topic, lambda _: None, qos, raw=True, callback_group=self._group)
         self._subscriptions_kept.append(subscription)
         return _Topic(subscription.handle, message, nanoseconds(1.0 / rate) if rate else 0)
 
     def _drain(self) -> None:
-        if self._bag is None or not self._began:
+        if not self._began:
+            return
+        if self._bag is None and not self._open_again():
             return
         now = self.now_ns()
         for name, topic in self._topics.items():
@@ -125,10 +136,48 @@ class Recorder(node.AstraLifecycleNode):
                 continue
             with topic.handle:
                 while (taken := topic.handle.take_message(topic.kind, True)) is not None:
-                    self._bag.write(name, now, taken[0])
-                    self._count += 1
+                    self._write(name, now, taken[0])
                     late_ns = now - topic.due_ns
                     topic.due_ns = now + topic.period_ns - (late_ns if 0 <= late_ns < topic.period_ns else 0)
+
+
+    def _write(self, topic: str, stamp_ns: int, cdr: bytes) -> None:
+        """A disk that takes nothing more costs the recording, not the node: what is on it stays, and a new bag is tried later."""
+        if self._bag is None:
+            self._lost += 1
+            return
+        try:
+            self._bag.write(topic, stamp_ns, cdr)
+            self._count += 1
+        except OSError as error:
+            bag, self._bag = self._bag, None
+            with contextlib.suppress(OSError, ValueError):
+                bag.close()
+            self._lost, self._again_ns = self._lost + 1, self.steady_ns() + nanoseconds(AGAIN_S)
+            self.report(node.ERROR, "recording", f"the disk refuses: {error.strerror or error}", lost=self._lost)
+
+    def _open_again(self) -> bool:
+        """Begin a new bag once the disk has had time to become free."""
+        if self.steady_ns() < self._again_ns:
+            return False
+        try:
+            self._bag = BagWriter(free_name(Path(self._config.out)))
+            known = {topic: kind for topic, kind in self._kinds.items() if self._topics.get(topic) is not None}
+            for topic, kind in known.items():
+                self._bag.add_topic(topic, kind)
+        except OSError as error:
+            self._bag, self._again_ns = None, self.steady_ns() + nanoseconds(AGAIN_S)
+            self.report(node.ERROR, "recording", f"the disk refuses: {error.strerror or error}", lost=self._lost)
+        return self._bag is not None
+
+
+def free_name(path: Path) -> Path:
+    """The path, or the first of path_2, path_3, … that does not exist."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}_{number}")
+    return free
 
 
 def main() -> int:
