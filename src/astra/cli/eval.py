@@ -54,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
     parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="faults: the map to drive on (default: %(default)s)")
     parser.add_argument("--world", type=Path, help="faults: the world that the map is of (default: the demonstration's office)")
+    parser.add_argument("--max-load", type=float, default=1e3, metavar="L", help="faults: leave what is due for later when the machine is busier")
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
     parser.set_defaults(run=run)
@@ -130,7 +131,7 @@ def _faults(args: argparse.Namespace) -> int:
     world = args.world or cache_dir() / "faults" / "office"
     if args.world is None and not world.exists():
         build_office(world, 0)
-    outcomes = run(FaultsConfig(world, args.map, args.only, args.again, args.failed), args.out, _progress)
+    outcomes = run(FaultsConfig(world, args.map, args.only, args.again, args.failed, args.max_load), args.out, _progress)
     print((args.out / "report.md").read_text(encoding="utf-8"))
     return int(not all(outcome.passed for outcome in outcomes.values()))
 

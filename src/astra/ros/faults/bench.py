@@ -72,11 +72,13 @@ class StackBench:
         self.supervisor.start()
         rclpy.init(args=[])
         self.node = rclpy.create_node("astra_fault_watcher")
-        self.node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.SENSOR)
+        self.node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.sensor(200))
         self.node.create_subscription(UInt32, "/ground_truth/collisions", self._on_collisions, qos.LATCHED)
         self.node.create_subscription(Twist, "/cmd_vel", self._on_command, qos.RELIABLE)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.RELIABLE)
         self._orders = self.node.create_publisher(String, "/faults/order", qos.RELIABLE)
+        self.obeyed_s = 0.0  # when the simulator last did as it was told
+        self.node.create_subscription(String, "/faults/obeyed", self._on_obeyed, qos.RELIABLE)
         self.client = ActionClient(self.node, NavigateToPose, "/navigate_to_pose")
         if not self.until(lambda: set(self.supervisor.names) <= set(self.heard), STARTUP_S):
             missing = ", ".join(sorted(set(self.supervisor.names) - set(self.heard)))
@@ -91,6 +93,11 @@ class StackBench:
         self.node.destroy_node()
         rclpy.try_shutdown()
         self.supervisor.stop()
+
+    @staticmethod
+    def now_s() -> float:
+        """The time base of what is written down: when a message was sent counts, not when a busy watcher got to hear it."""
+        return time.time()
 
     # --- time ---------------------------------------------------------------------------------------------------------------------
 
@@ -119,7 +126,7 @@ class StackBench:
 
     def driving(self, since_s: float = 0.0) -> bool:
         """Whether it has driven, or turned, for 0.3 s."""
-        now = time.monotonic()
+        now = self.now_s()
         rows = [row for row in self.truth[-60:] if row[0] > max(now - 0.35, since_s)]
         return len(rows) >= 8 and rows[-1][0] - rows[0][0] > 0.2 and all(abs(r[4]) > DRIVING_MPS or abs(r[5]) > TURNING_RADPS for r in rows)
 
@@ -128,11 +135,15 @@ class StackBench:
         rows = self.truth[-40:]
         return len(rows) == 40 and all(row[4] > 0.3 for row in rows) and self.mission is not None and self._left_m > 2.0
 
-    def order(self, order: dict[str, Any]) -> None:
-        """Tell the simulator what is broken from now on; {} is nothing."""
+    def order(self, order: dict[str, Any]) -> float:
+        """Tell the simulator what is broken from now on ({} is nothing) and wait until it is so; returns since when."""
         from std_msgs.msg import String
 
+        asked = self.obeyed_s
         self._orders.publish(String(data=json.dumps(order)))
+        if not self.until(lambda: self.obeyed_s > asked, 5.0):
+            raise AstraError("the simulator does not obey")
+        return self.obeyed_s
 
     def patrol(self, on: bool) -> None:
         """Whether a new mission begins when one has ended."""
@@ -179,25 +190,28 @@ class StackBench:
 
     # --- ears -----------------------------------------------------------------------------------------------------------------------
 
-    def _on_truth(self, message: Any) -> None:
+    def _on_obeyed(self, message: Any, info: Any) -> None:
+        self.obeyed_s = info["source_timestamp"] * 1e-9
+
+    def _on_truth(self, message: Any, info: Any) -> None:
         from astra.ros.conversions import pose2_from_pose
 
         pose, twist = pose2_from_pose(message.pose.pose), message.twist.twist
-        self.truth.append((time.monotonic(), pose.x, pose.y, pose.yaw, twist.linear.x, twist.angular.z))
+        self.truth.append((info["source_timestamp"] * 1e-9, pose.x, pose.y, pose.yaw, twist.linear.x, twist.angular.z))
 
     def _on_collisions(self, message: Any) -> None:
         if message.data > self.collisions:
             self.say(f"collision {message.data}")
         self.collisions = message.data
 
-    def _on_command(self, message: Any) -> None:
-        self.commands.append((time.monotonic(), message.linear.x, message.angular.z))
+    def _on_command(self, message: Any, info: Any) -> None:
+        self.commands.append((info["source_timestamp"] * 1e-9, message.linear.x, message.angular.z))
 
-    def _on_diagnostics(self, message: Any) -> None:
+    def _on_diagnostics(self, message: Any, info: Any) -> None:
         for status in message.status:
             level = int.from_bytes(status.level, "little")
             if status.name == f"{status.hardware_id}: state" and level == 0:
-                self.heard[status.hardware_id] = time.monotonic()
+                self.heard[status.hardware_id] = info["source_timestamp"] * 1e-9
             self.statuses[status.name] = (level, status.message)
 
 

@@ -31,6 +31,7 @@ class Notes:
     def __init__(self) -> None:
         self.complaints: list[str] = []
         self.note = ""
+        self.began_s: float | None = None  # since when the fault was in force, if not at once
         self.killed: dict[str, tuple[int, float]] = {}  # node → its old process, and when it was killed
 
 
@@ -44,9 +45,10 @@ def sensors(bench: StackBench, *what: str) -> Iterator[Notes]:
             order["wheels"] = way
         else:
             order["spoil"].setdefault(stream, []).append([way, *map(float, value)])
-    bench.order(order)
+    notes = Notes()
+    notes.began_s = bench.order(order)
     try:
-        yield Notes()
+        yield notes
     finally:
         bench.order({})
 
@@ -59,7 +61,7 @@ def kill(bench: StackBench, *names: str) -> Iterator[Notes]:
         pid = bench.supervisor.pid(name)
         if pid is None:
             raise BadInputError(f"{name} does not run")
-        notes.killed[name] = (pid, time.monotonic())
+        notes.killed[name] = (pid, bench.now_s())
         os.kill(pid, signal.SIGKILL)
     yield notes
 

@@ -1,7 +1,8 @@
 """astra_sim with sensors and wheels that break on order, for `astra eval faults`.
 
 `faults/order` (std_msgs/String, JSON): `{"spoil": {"front": ["black"], "scan": ["late", 5]}, "wheels": "free"}` replaces whatever was ordered before;
-`{}` is well again. Streams: the cameras' names, imu, wheel, scan, clock. `wheels`: "blocked" (they do not turn), "free" (they turn on the spot).
+`{}` is well again; `faults/obeyed` repeats the order once it is in force. Streams: the cameras' names, imu, wheel, scan, clock. `wheels`: "blocked"
+(they do not turn), "free" (they turn on the spot).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class AstraFaultySim(AstraSim):
         super().__init__("astra_faulty_sim")
         self._wheels = ""
         self.create_subscription(String, "faults/order", self._on_order, qos.RELIABLE)
+        self._obeyed = self.create_publisher(String, "faults/obeyed", qos.RELIABLE)
 
     def _create_publishers(self, robot: RobotConfig) -> None:
         super()._create_publishers(robot)
@@ -70,6 +72,7 @@ class AstraFaultySim(AstraSim):
         for stream, taps in self._taps.items():
             for tap in taps:
                 tap.spoilers = tuple(spoilers.get(stream, ()))
+        self._obeyed.publish(message)
         self.get_logger().info(f"ordered: {message.data}")
 
     @staticmethod

@@ -258,7 +258,7 @@ class AstraLocal(node.AstraLifecycleNode):
         if isinstance(path, LocalPath):
             self._path_publisher.publish(path_from_poses(path.poses, path.stamp_ns, self._odom_frame))
         route = self._route
-        if route is None or route.spin is not None or path is None or outcome.job.route_id != route.id:
+        if route is None or route.spin is not None or route.stale_since_ns or path is None or outcome.job.route_id != route.id:
             return
         final = outcome.subgoal is not None and outcome.subgoal.final
         decision = route.driver.planned(seconds(self.steady_ns()), path, final, self._history.newest[1])
