@@ -21,6 +21,7 @@ COMMANDS = {
     "route": "a route over the graph",
     "odometry": "wheel and IMU odometry of a recorded drive",
     "doctor": "is this machine, robot and calibration fit, and what to do where not?",
+    "bag": "keep the last minute of everything when something goes wrong",
     "drive": "inspect recorded drives and pack them for training",
     "eval": "measure how good things are, against the truth",
     "bench": "measure what things cost on this machine",

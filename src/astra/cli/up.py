@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="simulator: seed")
     parser.add_argument("--no-lidar", action="store_true", help="simulator: without the lidar")
     parser.add_argument("--record", type=Path, metavar="BAG", help="record every topic")
+    parser.add_argument("--black-box", type=Path, metavar="DIR", help="keep the last minute in memory, and write it here when something goes wrong")
     parser.add_argument("--dash", action="store_true", help="serve a live page (config/astra_dash.yaml; commands need ASTRA_DASH_TOKEN)")
     parser.add_argument("--nav2", action="store_true", help="leave path following to Nav2's servers")
     parser.add_argument("--use-sim-time", action="store_true", help="follow /clock")
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     sim = SimOptions(args.sim, args.start, args.seed, not args.no_lidar) if args.sim else None
     options = StackOptions(
         map=args.map, sim=sim, use_sim_time=args.use_sim_time, namespace=args.namespace, nav2=args.nav2, record=args.record, dash=args.dash,
-        config_dir=args.config,
+        black_box=args.black_box, config_dir=args.config,
     )
     nodes = describe(options)
     log_dir = args.log_dir or Path("out/logs") / time.strftime("%Y%m%d-%H%M%S")

@@ -34,6 +34,7 @@ class StackOptions:
     namespace: str = ""
     nav2: bool = False
     record: Path | None = None
+    black_box: Path | None = None  # folder for snapshots of the last minute
     dash: bool = False  # the live page of `astra dash`
     autostart: bool = True
     config_dir: Path | None = None  # overrides of config/*.yaml
@@ -73,6 +74,8 @@ def describe(options: StackOptions) -> tuple[NodeSpec, ...]:
         nodes.append(_node("astra_local", options, common))
         nodes.append(_node("astra_global", options, {**common, "map": path, "map_roots": [str(Path(path).parent)]}))
         nodes.append(_node("astra_navigator", options, common))
+    if options.black_box is not None:
+        nodes.append(_node("astra_black_box", options, {**common, "out": str(options.black_box)}))
     if options.dash:
         nodes.append(_node("astra_dash", options, common))
     return tuple(nodes)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from astra.core.config import require
 from astra.core.errors import ConfigError
 from astra.core.types import nanoseconds
 from astra.ros import node, params
 from astra.ros.bag import BagWriter
-from astra.ros.polled import NeverReady
+from astra.ros.tap import DISCOVERY_PERIOD_S, DRAIN_PERIOD_S, TopicTap
 
-DISCOVERY_PERIOD_S = 0.5
-DRAIN_PERIOD_S = 0.02
 AGAIN_S = 5.0  # between looks whether the disk takes something again
-IMAGE_KINDS = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +22,11 @@ class RecorderConfig:
     """Parameters of the recorder."""
 
     out: str = field(default="", metadata={"help": "folder of the bag; if it exists, as after a restart, the recording goes into the same name with a number"})
-    image_rate_hz: float = field(default=2.5, metadata={"help": "images kept per second and topic; 0 keeps all"})
+    image_rate_hz: float = field(default=2.5, metadata={"help": "images kept per second and topic; 0 keeps all [Hz]"})
     exclude: tuple[str, ...] = field(default=("/rosout", "/parameter_events"), metadata={"help": "topics that are not recorded"})
 
     def __post_init__(self) -> None:
         require(self.image_rate_hz >= 0.0, "image_rate_hz", self.image_rate_hz, "≥ 0")
-
-
-@dataclass(slots=True)
-class _Topic:
-    """A subscription that is read when its time has come."""
-
-    handle: Any
-    kind: Any
-    period_ns: int
-    due_ns: int = 0
 
 
 class Recorder(node.AstraLifecycleNode):
@@ -51,6 +35,7 @@ class Recorder(node.AstraLifecycleNode):
     def __init__(self) -> None:
         super().__init__("astra_recorder")
         self._bag: BagWriter | None = None
+        self._periodic: list[Any] = []
 
     def on_setup(self) -> None:
         """Open the bag."""
@@ -58,12 +43,8 @@ class Recorder(node.AstraLifecycleNode):
         if not self._config.out:
             raise ConfigError("parameter out is empty: give the folder of the bag")
         self._bag = BagWriter(free_name(Path(self._config.out)))
-        self._again_ns, self._lost = 0, 0
-        self._topics: dict[str, _Topic | None] = {}
-        self._kinds: dict[str, str] = {}
-        self._subscriptions_kept: list[Any] = []
-        self._group = NeverReady()
-        self._count = 0
+        self._tap = TopicTap(self, self._config.exclude, self._config.image_rate_hz, self._welcome, self._write)
+        self._count = self._lost = self._again_ns = 0
         self._began = False
         self._periodic = [
             self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=self.steady),
@@ -82,64 +63,31 @@ class Recorder(node.AstraLifecycleNode):
 
     def on_teardown(self) -> None:
         """Close the bag; from then on it is complete."""
-        if not getattr(self, "_periodic", []):
+        if not self._periodic:
             return
         for timer in self._periodic:
             self.destroy_timer(timer)
-        for subscription in self._subscriptions_kept:
-            self.destroy_subscription(subscription)
         self._periodic = []
+        self._tap.close()
         if self._bag is not None:
             self._bag.close()
             self._bag = None
 
     def _discover(self) -> None:
-        if self._bag is None or (not self.active and self._count == 0 and self._topics):
+        if self._bag is None or (not self.active and self._count == 0 and self._tap.topics):
             return
-        for topic, kinds in self.get_topic_names_and_types():
-            if topic in self._topics or topic in self._config.exclude or "/_" in topic:
-                continue
-            publishers = self.get_publishers_info_by_topic(topic)
-            if publishers:  # until there is one, nobody can say whether the topic is latched
-                latched = any(p.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in publishers)
-                self._topics[topic] = self._subscribe(topic, kinds[0], latched)
-        if self._bag is not None:
-            self.report(node.OK, "recording", f"{len(self._topics)} topics", messages=self._count, lost=self._lost)
+        self._tap.discover()
+        self.report(node.OK, "recording", f"{len(self._tap.topics)} topics", messages=self._count, lost=self._lost)
 
-    def _subscribe(self, topic: str, kind: str, latched: bool) -> _Topic | None:
-        if self._bag is None:
-            return None
-        if not self._bag.add_topic(topic, kind):
-            self.get_logger().warning(f"{topic} is not recorded: the definition of {kind} is not installed")
-            return None
-        package, _, name = kind.split("/")
-        message = getattr(importlib.import_module(f"{package}.msg"), name)
-        rate = self._config.image_rate_hz if kind in IMAGE_KINDS else 0.0
-        qos = QoSProfile(
-            depth=1 if rate else 20 if kind in IMAGE_KINDS else 100,
-            reliability=ReliabilityPolicy.RELIABLE if latched else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-        )
-        self._kinds[topic] = kind
-        subscription = self.create_subscription(message, topic, lambda _: None, qos, raw=True, callback_group=self._group)
-        self._subscriptions_kept.append(subscription)
-        return _Topic(subscription.handle, message, nanoseconds(1.0 / rate) if rate else 0)
+    def _welcome(self, topic: str, kind: str) -> bool:
+        if self._bag is not None and self._bag.add_topic(topic, kind):
+            return True
+        self.get_logger().warning(f"{topic} is not recorded: the definition of {kind} is not installed")
+        return False
 
     def _drain(self) -> None:
-        if not self._began:
-            return
-        if self._bag is None and not self._open_again():
-            return
-        now = self.now_ns()
-        for name, topic in self._topics.items():
-            if topic is None or topic.due_ns - topic.period_ns <= now < topic.due_ns:
-                continue
-            with topic.handle:
-                while (taken := topic.handle.take_message(topic.kind, True)) is not None:
-                    self._write(name, now, taken[0])
-                    late_ns = now - topic.due_ns
-                    topic.due_ns = now + topic.period_ns - (late_ns if 0 <= late_ns < topic.period_ns else 0)
-
+        if self._began and (self._bag is not None or self._open_again()):
+            self._tap.drain()
 
     def _write(self, topic: str, stamp_ns: int, cdr: bytes) -> None:
         """A disk that takes nothing more costs the recording, not the node: what is on it stays, and a new bag is tried later."""
@@ -153,8 +101,7 @@ class Recorder(node.AstraLifecycleNode):
             bag, self._bag = self._bag, None
             with contextlib.suppress(OSError, ValueError):
                 bag.close()
-            self._lost, self._again_ns = self._lost + 1, self.steady_ns() + nanoseconds(AGAIN_S)
-            self.report(node.ERROR, "recording", f"the disk refuses: {error.strerror or error}", lost=self._lost)
+            self._refused(error)
 
     def _open_again(self) -> bool:
         """Begin a new bag once the disk has had time to become free."""
@@ -162,13 +109,17 @@ class Recorder(node.AstraLifecycleNode):
             return False
         try:
             self._bag = BagWriter(free_name(Path(self._config.out)))
-            known = {topic: kind for topic, kind in self._kinds.items() if self._topics.get(topic) is not None}
-            for topic, kind in known.items():
-                self._bag.add_topic(topic, kind)
+            for topic, tapped in self._tap.topics.items():
+                if tapped is not None:
+                    self._bag.add_topic(topic, tapped.kind)
         except OSError as error:
-            self._bag, self._again_ns = None, self.steady_ns() + nanoseconds(AGAIN_S)
-            self.report(node.ERROR, "recording", f"the disk refuses: {error.strerror or error}", lost=self._lost)
+            self._bag = None
+            self._refused(error)
         return self._bag is not None
+
+    def _refused(self, error: OSError) -> None:
+        self._lost, self._again_ns = self._lost + 1, self.steady_ns() + nanoseconds(AGAIN_S)
+        self.report(node.ERROR, "recording", f"the disk refuses: {error.strerror or error}", lost=self._lost)
 
 
 def free_name(path: Path) -> Path:
