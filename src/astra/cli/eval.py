@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   astra eval localization --out eval/where --maps eval/mapping/maps --queries 500 --frames 5 --foreign   single images: hours
   astra eval localization --out eval/where --maps eval/mapping/maps/home20000 --quick   one map
   astra eval faults --map maps/demo_office --out eval/faults       everything that may break, on a robot under way: a quarter of an hour
+  astra eval planning --out eval/planning --model ours=models/planner   open loop, with peers: a quarter of an hour
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour; localization: queries.jsonl, a line a query), results.json (a flat list of name, value, unit, n, ci95),
@@ -28,8 +29,10 @@ WHERE = "single images at random places of unseen worlds, beside retrieval and r
 ODOMETRY = "wheels and IMU over robots with errors of their own"
 FAULTS = "sensors, nodes, disk, clock and wishes that go wrong on a robot under way"
 GOALS = "sentences over the landmarks of unseen worlds"
+PLANNING = "planners side by side, for the same moments of unseen worlds, three seconds ahead"
 TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY,
-          "relocalization": WAKING, "localization": WHERE, "faults": FAULTS}  # fmt: skip
+          "relocalization": WAKING, "localization": WHERE, "faults": FAULTS,
+          "planning": PLANNING}  # fmt: skip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", type=Path, help="faults: the world that the map is of (default: the demonstration's office)")
     parser.add_argument("--max-load", type=float, default=1e3, metavar="L", help="faults: leave what is due for later when the machine is busier")
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="planning: an exported planner; may be given again")
+    parser.add_argument("--peers", default="", metavar="NAMES", help="planning: only these peers, with commas; none: no peer (default: all)")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
     parser.set_defaults(run=run)
 
@@ -72,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         return _localization(args)
     if args.table == "faults":
         return _faults(args)
+    if args.table == "planning":
+        return _planning(args)
     if args.table == "relocalization":
         from astra.core.errors import BadInputError
         from astra.evaluation import relocalization
@@ -134,6 +141,21 @@ def _faults(args: argparse.Namespace) -> int:
     outcomes = run(FaultsConfig(world, args.map, args.only, args.again, args.failed, args.max_load), args.out, _progress)
     print((args.out / "report.md").read_text(encoding="utf-8"))
     return int(not all(outcome.passed for outcome in outcomes.values()))
+
+
+def _planning(args: argparse.Namespace) -> int:
+    from astra.core.errors import BadInputError
+    from astra.evaluation.planning import PEERS, PlanningTableConfig, run
+
+    models = [tuple(text.partition("=")[::2]) for text in args.model]
+    for name, folder in models:
+        if not (name and folder):
+            raise BadInputError(f"--model {name}: give it as NAME=DIR")
+    chosen = PEERS if not args.peers else tuple(name for name in args.peers.split(",") if name != "none")
+    config = PlanningTableConfig(args.split, 50 if args.quick else 400, tuple((name, Path(folder)) for name, folder in models), chosen)
+    run(config, args.out, _progress)
+    print((args.out / "report.md").read_text(encoding="utf-8"))
+    return 0
 
 
 def _progress(text: str) -> None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -156,7 +157,7 @@ class Lessons:
         self._tour = ExpertTour(self._driver, rng, config.seconds, truth, DisturbanceConfig())
         self._sight, self._start = Sight(truth, config), start
         self._fine, self._coarse = config.maps.points(fine=True), config.maps.points()
-        self._offsets = np.arange(config.trajectory.steps + 1) * config.trajectory.step_s
+        self._offsets: FloatArray = config.trajectory.step_s * np.arange(config.trajectory.steps + 1, dtype=np.float64)
 
     def rows(self) -> Iterator[dict[str, AnyArray]]:
         """The drive's samples, in order (docs/SAMPLES.md)."""
@@ -212,14 +213,14 @@ class Lessons:
         points = pose.apply(self._coarse.reshape(-1, 2)).astype(np.float32)
         field = self._floor.distance_at(points[:, 0].copy(), points[:, 1].copy()).reshape(maps.cells, maps.cells)
         ahead, shown = _nearest(self._movers.positions(now_s + self._offsets), seen, pose, inverse)
-        steps = self._offsets[1:] / plan.step_s
+        steps: FloatArray = self._offsets[1:] / plan.step_s
         route = inverse.apply(self._driver.route)
         goal = inverse @ self._driver.goal if self._driver.goal is not None else pose
         every = max(1, round(self.config.trajectory.step_s / TICK_S))
         return {
             "occupied": np.packbits(occupied), "known": np.packbits(known), "field": field.astype(np.float16), "discs": ahead, "disc_seen": shown,
             "velocity": np.array([past[k * every] for k in range(4)], np.float32), "plan": _relative(plan.poses, steps).astype(np.float32),
-            "route": _padded(route), "route_m": np.float32(np.hypot(*np.diff(route, axis=0).T).sum()),
+            "route": _padded(route), "route_m": np.asarray(np.hypot(*np.diff(route, axis=0).T).sum(), np.float32),
             "goal": np.array([goal.x, goal.y, goal.yaw], np.float32),
         }  # fmt: skip
 
@@ -270,7 +271,7 @@ def write_lessons(kind: Kind, seed: int, out: Path, config: LessonConfig | None 
         raise AstraError(f"{kind}{seed}: the expert found no way")
     out.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft.npz")
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     np.savez(draft, **arrays, split=np.array(split_from_seed(seed)), radius_m=np.float32(robot.radius_m))
     draft.rename(path)
     return len(rows)

@@ -21,7 +21,7 @@ from astra.core.types import AnyArray, BoolArray, Float32Array
 from astra.local_model.planning.config import MapConfig, PlannerConfig
 from astra.local_model.planning.esdf import EsdfConfig, masked_esdf_loss
 from astra.local_model.planning.maps import clearance_maps, distance_of
-from astra.local_model.planning.network import Planner, Scene2d
+from astra.local_model.planning.network import Planner, ReadScene, Scene2d
 from astra.local_model.planning.solvers import draw
 from astra.local_model.planning.trajectory import poses_from_steps, scaled, steps_from_poses, unscaled
 from astra.training.loop import LoopConfig, device_of, process, read_weights, train
@@ -186,7 +186,11 @@ def scores(model: Planner, data: LessonSet, chosen: AnyArray, batch: int = 64) -
             given = data.batch(chosen[k : k + batch], rng, spoiled=False)
             scene = model.encoder(given.scene)
             noise = rng.standard_normal(given.poses.shape).astype(np.float32)
-            x = draw(lambda x, t, scene=scene: model.refine(torch.from_numpy(x), torch.from_numpy(t), scene).numpy(), c, noise)
+
+            def refine(x: AnyArray, t: AnyArray, scene: ReadScene = scene) -> AnyArray:
+                return np.asarray(model.refine(torch.from_numpy(x), torch.from_numpy(t), scene).numpy())
+
+            x = draw(refine, c, noise)
             steps = unscaled(torch.from_numpy(np.asarray(x, np.float32)), c.trajectory)
             poses = poses_from_steps(steps)
             distance = sample_field(given.field, poses[:, None, :, :2], c.maps.resolution_m)[:, 0]

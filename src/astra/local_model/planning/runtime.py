@@ -12,7 +12,7 @@ from astra.core.config import from_mapping
 from astra.core.errors import BadInputError
 from astra.core.types import AnyArray, Float32Array, FloatArray
 from astra.local_model.planning.config import PlannerConfig, Solver
-from astra.local_model.planning.solvers import draw, noises, poses_of
+from astra.local_model.planning.solvers import draw, drivable, noises, poses_of
 
 DESCRIPTION_FILE, READ_FILE, REFINE_FILE = "planner.json", "read.onnx", "refine.onnx"
 FORMAT_VERSION = 1
@@ -64,15 +64,16 @@ class TrajectorySampler:
             solver: likewise.
             spread: of the noise; above 1 explores more.
         """
-        tokens, fine = self._read.run(None, {"maps": maps[None], "velocity": np.float32(velocity)[None], "goal": np.float32(goal)[None]})
-        scene = {"tokens": tokens, "maps": maps[None], "fine": fine, "goal": np.float32(goal)[None]}
+        speeds, there = np.asarray(velocity, np.float32), np.asarray(goal, np.float32)
+        tokens, fine = self._read.run(None, {"maps": maps[None], "velocity": speeds[None], "goal": there[None]})
+        scene = {"tokens": tokens, "maps": maps[None], "fine": fine, "goal": there[None]}
 
         def refine(x: AnyArray, t: AnyArray) -> AnyArray:
             out: AnyArray = self._refine.run(None, {"x": x, "t": t, **scene})[0]
             return out
 
         noise = noises(rng, count, self.config.trajectory, spread)
-        return poses_of(draw(refine, self.config, noise, steps, solver), self.config.trajectory)
+        return poses_of(drivable(draw(refine, self.config, noise, steps, solver), self.config.trajectory), self.config.trajectory)
 
 
 def _session(path: Path, threads: int) -> Any:

@@ -60,6 +60,14 @@ def poses_of(x: AnyArray, config: TrajectoryConfig) -> FloatArray:
     return np.stack([(cos * ahead - sin * aside).cumsum(-1), (sin * ahead + cos * aside).cumsum(-1), yaw], axis=-1)
 
 
+def drivable(x: AnyArray, config: TrajectoryConfig) -> AnyArray:
+    """The same with what wheels cannot do taken out: a step goes along the arc between its headings, never sideways."""
+    out = np.array(x)
+    ahead, turn = (x[..., k] * config.spread[k] + config.mean[k] for k in (0, 2))
+    out[..., 1] = (ahead * np.tan(np.clip(0.5 * turn, -0.7, 0.7)) - config.mean[1]) / config.spread[1]
+    return out
+
+
 def noises(rng: np.random.Generator, count: int, config: TrajectoryConfig, spread: float = 1.0) -> Float32Array:
     """(N, T, 3); `spread` above 1 explores more."""
     return np.float32(spread) * rng.standard_normal((count, config.steps, 3), dtype=np.float32)
