@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from astra.core.errors import ConfigError
-from astra.evaluation.faults import report
+from astra.evaluation.faults import mllm, report
 from astra.evaluation.faults.fault import Expect, Fault
 from astra.evaluation.faults.judge import Watched, judge
 from astra.evaluation.faults.table import FAULTS
@@ -78,6 +78,12 @@ def test_outcomes_survive_the_file_and_a_line_that_was_cut_off(tmp_path: Path) -
     assert math.isnan(again.recovered_s)
     report.write(tmp_path, (STANDS,), {"lidar": again})
     assert "**no**: commanded to stop" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.how == "mllm"], ids=lambda f: f.name)
+def test_a_language_model_that_fails_leads_nowhere(fault: Fault) -> None:
+    outcome = mllm.run(fault)
+    assert outcome.passed, outcome.why
 
 
 def test_the_table_has_unlike_names_and_says_what_a_stop_must_take() -> None:

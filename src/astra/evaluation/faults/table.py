@@ -104,4 +104,9 @@ _WORDS = (
     Fault("cancel_storm", "200 goals, each cancelled at once", "flood", ("200", "25", "cancel"), Expect.EITHER, "each is answered", "astra_navigator",
           hold_s=0.0, recover_s=20.0),
 )
-FAULTS: tuple[Fault, ...] = (*_CAMERAS, *_OTHER_SENSORS, *_TIME, *_PROCESSES, *_MACHINE, *_WORDS)
+_MODELS = tuple(
+    Fault(f"mllm_{mode}", f"the language model's server {words}", "mllm", (mode,), Expect.EITHER,
+          "an error within the deadline, never a pose or a goal; localization goes on by geometry", "astra_global", hold_s=0.0)
+    for mode, words in (("down", "is down"), ("slow", "answers too late"), ("garbage", "talks nonsense"))
+)
+FAULTS: tuple[Fault, ...] = (*_CAMERAS, *_OTHER_SENSORS, *_TIME, *_PROCESSES, *_MACHINE, *_WORDS, *_MODELS)

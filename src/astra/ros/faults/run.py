@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astra.core.errors import AstraError, BadInputError
-from astra.evaluation.faults import report
+from astra.evaluation.faults import mllm, report
 from astra.evaluation.faults.fault import Expect, Fault, Outcome
 from astra.evaluation.faults.judge import Watched, judge
 from astra.evaluation.faults.table import FAULTS
@@ -52,8 +52,10 @@ def run(config: FaultsConfig, out: Path, say: Callable[[str], None]) -> dict[str
     out.mkdir(parents=True, exist_ok=True)
     outcomes = report.load(out)
     due = [f for f in chosen if config.again or f.name not in outcomes or (config.failed and not outcomes[f.name].passed)]
-    if due:
-        _through_the_stack(config, due, out, outcomes, say)
+    for fault in [f for f in due if f.how == "mllm"]:
+        _note(out, mllm.run(fault), outcomes, say)
+    if through := [f for f in due if f.how != "mllm"]:
+        _through_the_stack(config, through, out, outcomes, say)
     report.write(out, FAULTS, outcomes)
     return outcomes
 
@@ -77,11 +79,14 @@ def _through_the_stack(config: FaultsConfig, due: list[Fault], out: Path, outcom
             if load_average() > config.max_load:
                 say(f"left for a quieter hour: the load is {load_average():.0f}")
                 return
-            outcome = one(bench, fault)
-            report.append(out, outcome)
-            outcomes[fault.name] = outcome
-            report.write(out, FAULTS, outcomes)
-            say(f"{fault.name}: {'as expected' if outcome.passed else outcome.why} {outcome.note}")
+            _note(out, one(bench, fault), outcomes, say)
+
+
+def _note(out: Path, outcome: Outcome, outcomes: dict[str, Outcome], say: Callable[[str], None]) -> None:
+    report.append(out, outcome)
+    outcomes[outcome.name] = outcome
+    report.write(out, FAULTS, outcomes)
+    say(f"{outcome.name}: {'as expected' if outcome.passed else outcome.why} {outcome.note}")
 
 
 def one(bench: StackBench, fault: Fault) -> Outcome:
