@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+from typing import Any, Literal
 
 import numpy as np
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import Point32, PolygonStamped, PoseStamped
 from nav2_msgs.action import FollowPath, Spin
 from nav2_msgs.msg import SpeedLimit
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
@@ -22,12 +23,15 @@ from astra.core.errors import BadInputError
 from astra.core.types import seconds
 from astra.geometry import Pose2
 from astra.navigation.footprint import FootprintConfig
+from astra.navigation.gate import Ages
 from astra.navigation.grid import GridConfig
 from astra.navigation.history import PoseHistory
+from astra.navigation.learned import LearnedConfig, LearnedPlanner
 from astra.navigation.local_planning import LocalPlanning, PlanJob, PlanOutcome
 from astra.navigation.planner import ClassicalPlanner, PlannerConfig
 from astra.navigation.protocols import LocalPath, LocalPlanError, Planner, Subgoal
 from astra.navigation.route_driver import Decision, DriveEnd, DriverConfig, Order, RouteDriver
+from astra.navigation.shield import Shield, ShieldConfig, ShieldedPlanner
 from astra.ros import node, params, qos
 from astra.ros.actions import ActionCall, Outcome, TickedActionServer
 from astra.ros.conversions import grid_message, ns_from_stamp, path_from_poses, pose2_from_pose, poses_from_path, scan_from_msg, stamp_from_ns
@@ -58,14 +62,19 @@ class LocalNodeConfig:
     controller_failures: int = field(default=3, metadata={"help": "failures of the controller in a row that end a route"})
     occupancy_rate: float = field(default=5.0, metadata={"help": "rate of /astra/occupancy [Hz]"})
     speed_limit_ahead: float = field(default=0.6, metadata={"help": "the slowest speed of the path within this many metres becomes the limit"})
+    local_planner: Literal["classical", "learned"] = field(default="classical", metadata={"help": "who plans: classical, or learned behind a shield"})
     footprint: FootprintConfig = field(default_factory=FootprintConfig)
     grid: GridConfig = field(default_factory=GridConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
+    learned: LearnedConfig = field(default_factory=LearnedConfig)
+    shield: ShieldConfig = field(default_factory=ShieldConfig)
     driver: DriverConfig = field(default_factory=DriverConfig)
 
     def __post_init__(self) -> None:
         for name in ("scan_timeout", "odometry_timeout", "subgoal_timeout", "stale_allowance", "controller_allowance", "occupancy_rate", "speed_limit_ahead"):
             require(0.0 < getattr(self, name) < 1e3, name, getattr(self, name), "> 0")
+        require(self.local_planner in ("classical", "learned"), "local_planner", self.local_planner, "classical or learned")
+        require(self.local_planner == "classical" or self.learned.model != "", "learned.model", self.learned.model, "the folder of an exported planner")
         require(self.controller_failures >= 1, "controller_failures", self.controller_failures, "≥ 1")
 
 
@@ -96,8 +105,15 @@ class AstraLocal(node.AstraLifecycleNode):
         self._route: _Route | None = None
 
     def make_planner(self, config: LocalNodeConfig) -> Planner:
-        """The local planner; a learned one slots in here."""
-        return ClassicalPlanner(config.planner, config.footprint.build())
+        """The classical planner, or the learned one behind the shield with the classical one as its fallback."""
+        footprint = config.footprint.build()
+        classical = ClassicalPlanner(config.planner, footprint)
+        if config.local_planner == "classical":
+            return classical
+        from astra.local_model.planning.runtime import TrajectorySampler
+
+        learned = LearnedPlanner(TrajectorySampler(FilePath(config.learned.model)), replace(config.learned, radius_m=footprint.circumscribed_m))
+        return ShieldedPlanner(learned, classical, Shield(config.shield, footprint), self._ages)
 
     def on_setup(self) -> None:
         """Declare parameters, serve the action, subscribe."""
@@ -113,10 +129,12 @@ class AstraLocal(node.AstraLifecycleNode):
         self._limit = 0.0
         self._routes = 0
         self._warned: dict[str, int] = {}
-        self._worker = LatestWorker(self, LocalPlanning(config.grid, self.make_planner(config)).process, self._on_outcome, self._on_failure)
+        self._planner = self.make_planner(config)
+        self._worker = LatestWorker(self, LocalPlanning(config.grid, self._planner).process, self._on_outcome, self._on_failure)
         self._path_publisher = self.create_publisher(Path, "astra/local_path", qos.RELIABLE)
         self._occupancy_publisher = self.create_publisher(OccupancyGrid, "astra/occupancy", qos.RELIABLE)
         self._limit_publisher = self.create_publisher(SpeedLimit, "speed_limit", qos.RELIABLE)
+        self._outline_publisher = self.create_publisher(PolygonStamped, "astra/footprint", qos.LATCHED)
         self._follow = ActionClient(self, FollowPath, "follow_path")
         self._spin = ActionClient(self, Spin, "spin")
         self._server = TickedActionServer(self, FollowPath, "astra/follow_path", self._start, lambda _: self.active)
@@ -128,6 +146,13 @@ class AstraLocal(node.AstraLifecycleNode):
             self.create_subscription(PoseStamped, "astra/subgoal", self._on_subgoal, qos.RELIABLE),
         ]
         self._timer = self.create_timer(WATCH_PERIOD_S, self._watch, clock=self.steady)
+
+    def on_start(self) -> None:
+        """Show the robot's outline."""
+        outline = PolygonStamped()
+        outline.header.frame_id = self._config.base_frame
+        outline.polygon.points = [Point32(x=x, y=y) for x, y in self._config.footprint.build().vertices.tolist()]
+        self._outline_publisher.publish(outline)
 
     def on_stop(self) -> None:
         """End the route; the controller stops with it."""
@@ -145,6 +170,11 @@ class AstraLocal(node.AstraLifecycleNode):
             for subscription in self._subscriptions_:
                 self.destroy_subscription(subscription)
             self._worker = None  # type: ignore[assignment]
+
+    def _ages(self) -> Ages:
+        """How old the newest inputs are; asked from the planner's thread."""
+        now = self.steady_ns()
+        return Ages(seconds(now - self._scan_ns), seconds(now - self._odometry_ns))
 
     # --- inputs -------------------------------------------------------------------------------------------------------------------
 
@@ -411,6 +441,11 @@ class AstraLocal(node.AstraLifecycleNode):
             plan_ms=f"{1e3 * outcome.plan_s:.1f}",
             dropped_scans=self._worker.dropped,
         )
+        if isinstance(self._planner, ShieldedPlanner):
+            counts = self._planner.counts
+            reasons = {f"fallback_{reason}": count for reason, count in counts.reasons.items()}
+            rate = f"{counts.fallback_rate:.3f}"
+            self.report(node.OK, "shield", "judging", ticks=counts.ticks, fallbacks=counts.fallbacks, takeovers=counts.takeovers, fallback_rate=rate, **reasons)
 
     def _publish_occupancy(self, outcome: PlanOutcome) -> None:
         """−1 unknown, 0 free, 100 occupied; only for whoever listens."""
