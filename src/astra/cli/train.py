@@ -77,6 +77,8 @@ def _odometry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", type=Path, nargs="*", default=[], help="drives of validation worlds, to report on during training")
     parser.add_argument("--eyes", type=Path, required=True, help="folder of the exported eyes, for example models/eyes")
     parser.add_argument("--config", type=Path, help="YAML with overrides of TrainOdometryConfig")
+    parser.add_argument("--rides", type=Path, help="folder where what the eyes saw is kept (default: rides, below --out)")
+    parser.add_argument("--begin", type=Path, metavar="WEIGHTS", help="of a head that compares two frames: that part of it is kept as it is")
     parser.add_argument("--out", type=Path, required=True, help="folder for rides, checkpoints and weights; `model` in it is what runs on the robot")
     parser.set_defaults(run=_train_odometry)
 
@@ -177,7 +179,8 @@ def _train_odometry(args: argparse.Namespace) -> int:
     from astra.training import export_odometry, odometry
 
     _speak()
-    weights = odometry.run(load_config(odometry.TrainOdometryConfig, args.config), args.drives, args.validation, args.eyes, args.out)
+    config = load_config(odometry.TrainOdometryConfig, args.config)
+    weights = odometry.run(config, args.drives, args.validation, args.eyes, args.out, args.rides, args.begin)
     differences = export_odometry.export_odometry(weights, args.out / "model")
     print(f"{args.out / 'model'}: " + ", ".join(f"{name} within {value:.1e} of torch" for name, value in differences.items()))
     return 0

@@ -12,7 +12,7 @@ import torch
 
 from astra.core.config import from_mapping
 from astra.core.errors import BadInputError
-from astra.local_model.odometry.config import IMU_COLUMNS, MODALITIES, WHEEL_COLUMNS, OdometryHeadConfig
+from astra.local_model.odometry.config import IMU_COLUMNS, MODALITIES, POINT_COLUMNS, WHEEL_COLUMNS, OdometryHeadConfig
 from astra.local_model.odometry.head import OdometryHead
 from astra.local_model.odometry.runtime import DESCRIPTION_FILE, FORMAT_VERSION, MOTION_FILE, STEP_FILE
 from astra.training.export import write_graph
@@ -46,10 +46,11 @@ def export_odometry(weights: Path, out: Path) -> dict[str, float]:
     imu, wheel = (torch.randn(1, rows, columns, generator=generator) for rows, columns in ((c.imu_rows, IMU_COLUMNS), (c.wheel_rows, WHEEL_COLUMNS)))
     tokens = torch.randn(1, c.steps, len(MODALITIES), c.width, generator=generator)
     there = torch.randint(0, 2, tokens.shape[:3], generator=generator).float()
-    given = ("before", "now", "imu", "wheel", "lasts_s")
+    points = torch.randn(1, POINT_COLUMNS, generator=generator)
+    given = ("before", "now", "points", "imu", "wheel", "lasts_s")
     differences = {
-        "step": write_graph(model.steps, (before, now, imu, wheel, torch.tensor([0.2])), given, ("tokens",), out / STEP_FILE, {}),
-        "motion": write_graph(model.motion, (tokens, there), ("tokens", "there"), ("motion", "factor"), out / MOTION_FILE, {}),
+        "step": write_graph(model.steps, (before, now, points, imu, wheel, torch.tensor([0.2])), given, ("tokens",), out / STEP_FILE, {}),
+        "motion": write_graph(model.motion, (tokens, there, points), ("tokens", "there", "points"), ("motion", "factor"), out / MOTION_FILE, {}),
     }
     if weights.resolve() != (out / "weights.safetensors").resolve():
         shutil.copyfile(weights, out / "weights.safetensors")

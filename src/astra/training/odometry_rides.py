@@ -6,30 +6,35 @@ The eyes look once at each frame. A ride is kept by the drive's name and by the 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from astra.core.errors import BadInputError
-from astra.core.paths import atomic_dir
-from astra.core.types import AnyArray, BoolArray, Float32Array, FloatArray, ImuSample, IntArray, WheelTwist, nanoseconds, seconds
+from astra.core.paths import atomic_dir, atomic_write, recipe_hash
+from astra.core.types import AnyArray, BoolArray, Float32Array, FloatArray, ImuSample, IntArray, UInt8Array, WheelTwist, nanoseconds, seconds
 from astra.datasets import open_drive
 from astra.datasets.columns import NpyColumn
 from astra.datasets.drive import Drive
 from astra.datasets.mounting import imu_on_base
 from astra.geometry import Pose2, Pose3, Trajectory
 from astra.local_model.health import CameraState
-from astra.local_model.odometry.config import OdometryHeadConfig
+from astra.local_model.odometry.config import POINT_COLUMNS, OdometryHeadConfig
+from astra.local_model.odometry.points import PointOdometry, PointsConfig, grey_pictures, pixel_rays
 from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
 from astra.local_model.runtime import LOOK_FILE, SETTLE_FILE, Eyes, EyesConfig, View
+from astra.training.odometry_noise import SensorNoise, disturbed, standing
 
 logger = logging.getLogger(__name__)
 FEATURES_FILE, READINGS_FILE, FACTS_FILE = "features.npy", "readings.npz", "ride.json"
+PICTURES_FILE, DEPTHS_FILE = "pictures.npy", "depths.npy"
+LAYOUT = 2  # raised when a ride is kept otherwise
 PERIOD_S, EARLY_S = 0.2, 0.02  # frames that are looked at lie so far apart, or a little less
 
 
@@ -37,13 +42,15 @@ PERIOD_S, EARLY_S = 0.2, 0.02  # frames that are looked at lie so far apart, or 
 class Ride:
     """N frames of one drive.
 
-    features: (N, C, cells, cells) float16; seen: (N,), whether a camera worked; truth: (N, 6) of x y z [m] roll pitch yaw [rad], world.
+    features: (N, C, cells, cells) float16; points: (N, 14), `PointMotion.columns` of the step that ends with each frame; seen: (N,), whether a camera
+    worked; truth: (N, 6) of x y z [m] roll pitch yaw [rad], world.
     imu, wheel: (N, rows, columns) of the step that ends with each frame, as `steps` makes them; those of the first frame are empty.
     """
 
     name: str
     stamps_ns: IntArray
     features: AnyArray
+    points: Float32Array
     seen: BoolArray
     imu: Float32Array
     wheel: Float32Array
@@ -84,7 +91,7 @@ def take_in(path: Path, eyes: Path, out: Path, split: str, config: OdometryHeadC
     Raises:
         BadInputError: a drive of another split, or without wheels or truth.
     """
-    folder = out / eyes_key(eyes) / f"{path.stem if path.is_file() else path.name}-{config.cells}"
+    folder = out / eyes_key(eyes) / f"{path.stem if path.is_file() else path.name}-{config.cells}-{LAYOUT}"
     if folder.is_dir():
         return folder
     drive = open_drive(path)
@@ -94,18 +101,21 @@ def take_in(path: Path, eyes: Path, out: Path, split: str, config: OdometryHeadC
     odometry, (truth_ns, truth) = drive.odometry, _truth(drive)
     if odometry is None:
         raise BadInputError(f"{path} holds no wheel odometry")
-    stamps, seen = list[int](), list[bool]()
+    stamps, seen = list[int](), list[list[bool]]()
     with atomic_dir(folder, replace=False) as draft:
-        with NpyColumn(draft / FEATURES_FILE) as column:
-            for view in _looks(drive, eyes, odometry):
+        with NpyColumn(draft / FEATURES_FILE) as column, NpyColumn(draft / PICTURES_FILE) as pictures, NpyColumn(draft / DEPTHS_FILE) as depths:
+            for view, grey in _looks(drive, eyes, odometry):
                 stamps.append(view.stamp_ns)
-                seen.append(any(state is CameraState.WORKS for state in view.cameras.values()))
+                seen.append([state is CameraState.WORKS for state in view.cameras.values()])
                 column.append(central(view.features, config.cells).astype(np.float16))
+                pictures.append(grey)
+                depths.append(view.depth_m.astype(np.float16))
         at: IntArray = np.array(stamps, dtype=np.int64)
         poses = np.stack([np.interp(at - truth_ns[0], truth_ns - truth_ns[0], values) for values in truth.T], axis=1)
         wheel, imu = drive.wheel(), imu_on_base(drive).samples
+        rays, centres = pixel_rays(drive.rig)
         np.savez(
-            draft / READINGS_FILE, stamps_ns=at, seen=np.array(seen), truth=poses,
+            draft / READINGS_FILE, stamps_ns=at, seen=np.array(seen), truth=poses, rays=rays, centres=centres,
             imu_ns=np.array([s.stamp_ns for s in imu], dtype=np.int64), wheel_ns=np.array([w.stamp_ns for w in wheel], dtype=np.int64),
             imu=np.array([[*s.angular_velocity, *s.linear_acceleration] for s in imu]).reshape(-1, 6),
             wheel=np.array([(w.linear_mps, w.angular_radps) for w in wheel]).reshape(-1, 2),
@@ -116,8 +126,14 @@ def take_in(path: Path, eyes: Path, out: Path, split: str, config: OdometryHeadC
     return folder
 
 
-def load_ride(folder: Path, config: OdometryHeadConfig) -> Ride:
+def load_ride(folder: Path, config: OdometryHeadConfig, noise: SensorNoise | None = None, variant: int = 0) -> Ride:
     """A ride that `take_in` kept; features stay on the disk.
+
+    Args:
+        folder: the ride.
+        config: sizes.
+        noise: what befalls wheels and IMU besides; None: nothing.
+        variant: which of many drawings of it.
 
     Raises:
         BadInputError: it is damaged, or was kept for other sizes.
@@ -126,14 +142,33 @@ def load_ride(folder: Path, config: OdometryHeadConfig) -> Ride:
         features = np.load(folder / FEATURES_FILE, mmap_mode="r")
         with np.load(folder / READINGS_FILE) as data:
             read = {name: data[name] for name in data.files}
-        stamps, seen, truth = read["stamps_ns"], read["seen"], read["truth"]
+        stamps, truth = read["stamps_ns"], read["truth"]
+        points = _points(folder, read)
         imu = [ImuSample(t, row[:3], row[3:]) for t, row in zip(read["imu_ns"].tolist(), read["imu"])]
         wheel = [WheelTwist(t, v, w) for t, (v, w) in zip(read["wheel_ns"].tolist(), read["wheel"].tolist())]
     except (OSError, ValueError, KeyError) as error:
         raise BadInputError(f"{folder} holds no ride: {error}") from error
     if features.shape[1:] != (config.feature_channels, config.cells, config.cells):
         raise BadInputError(f"{folder} holds features of shape {features.shape[1:]}, not ({config.feature_channels}, {config.cells}, {config.cells})")
-    return Ride(folder.name, stamps, features, seen, *steps_of(stamps, imu, wheel, config), truth)
+    if noise is not None:
+        still = standing(read["wheel_ns"], stamps, truth)
+        wheel, imu = disturbed(wheel, imu, still, (variant, *folder.name.encode()), noise)
+    return Ride(folder.name, stamps, features, points, read["seen"].any(axis=1), *steps_of(stamps, imu, wheel, config), truth)
+
+
+def _points(folder: Path, read: Mapping[str, AnyArray]) -> Float32Array:
+    """Each step's points, followed once and kept beside the ride."""
+    config = PointsConfig()
+    path = folder / f"points-{recipe_hash(asdict(config))}.npy"
+    if not path.is_file():
+        follower = PointOdometry(read["rays"], read["centres"], config)
+        pictures, depths = (np.load(folder / name, mmap_mode="r") for name in (PICTURES_FILE, DEPTHS_FILE))
+        told = [follower.push(np.asarray(g), np.asarray(d, np.float32), works) for g, d, works in zip(pictures, depths, read["seen"])]
+        rows = [np.zeros(POINT_COLUMNS, np.float32) if motion is None else motion.columns() for motion in told]
+        buffer = io.BytesIO()
+        np.save(buffer, np.stack(rows))
+        atomic_write(path, buffer.getvalue())
+    return np.asarray(np.load(path), np.float32)
 
 
 def steps_of(
@@ -150,12 +185,14 @@ def steps_of(
     return np.stack(felt), np.stack(rolled)
 
 
-def _looks(drive: Drive, folder: Path, odometry: Trajectory) -> Iterator[View]:
+def _looks(drive: Drive, folder: Path, odometry: Trajectory) -> Iterator[tuple[View, UInt8Array]]:
+    """What the eyes see, and the grey pictures (V, h, w) they see it in."""
     eyes, last_ns = Eyes(folder, drive.rig, EyesConfig()), -nanoseconds(1e9)
     for observation in drive.observations():
         if observation.stamp_ns - last_ns >= nanoseconds(PERIOD_S - EARLY_S):
             last_ns = observation.stamp_ns
-            yield eyes.see({frame.camera: frame.rgb for frame in observation.frames}, last_ns, odometry.at(last_ns))
+            images: dict[str, UInt8Array | None] = {frame.camera: frame.rgb for frame in observation.frames}
+            yield eyes.see(images, last_ns, odometry.at(last_ns)), grey_pictures(images, drive.rig)
 
 
 def _truth(drive: Drive) -> tuple[IntArray, FloatArray]:

@@ -21,7 +21,7 @@ MS = 1_000_000
 def inputs(config: OdometryHeadConfig, batch: int = 2, seed: int = 0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = [(batch, config.steps + 1, config.feature_channels, config.cells, config.cells)]
-    shapes += [(batch, config.steps, config.imu_rows, 8), (batch, config.steps, config.wheel_rows, 4), (batch, config.steps)]
+    shapes += [(batch, config.steps, 14), (batch, config.steps, config.imu_rows, 8), (batch, config.steps, config.wheel_rows, 4), (batch, config.steps)]
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
@@ -46,8 +46,28 @@ def test_an_absent_sensor_changes_nothing() -> None:
     there = torch.ones(2, SMALL.steps, 3)
     there[:, :, 1] = 0.0
     told = head(*given, there)
-    assert torch.equal(told[0], head(given[0], other[1], given[2], given[3], there)[0])
-    assert not torch.equal(told[0], head(given[0], given[1], other[2], given[3], there)[0])
+    assert torch.equal(told[0], head(given[0], given[1], other[2], *given[3:], there)[0])
+    assert not torch.equal(told[0], head(*given[:3], other[3], given[4], there)[0])
+
+
+def test_points_are_what_the_answer_corrects() -> None:
+    torch.manual_seed(0)
+    head = OdometryHead(SMALL).eval()
+    torch.nn.init.zeros_(head.motion.out.weight)
+    given, there = inputs(SMALL), torch.ones(2, SMALL.steps, 3)
+    given[1][:, -1, :4] = torch.tensor([1.0, 0.5, -0.2, 0.3])
+    bias = head.motion.out.bias[:3] * head.motion.units
+    assert torch.allclose(head(*given, there)[0] - bias, torch.tensor([0.05, -0.02, 0.03]).expand(2, 3))
+    there[:, -1, 0] = 0.0
+    assert torch.allclose(head(*given, there)[0], bias.expand(2, 3))
+
+
+def test_what_was_seen_may_be_given_instead_of_frames() -> None:
+    head = OdometryHead(SMALL).eval()
+    frames, *others = inputs(SMALL)
+    there = torch.ones(2, SMALL.steps, 3)
+    seen = torch.stack([head.steps.seen(frames[:, k], frames[:, k + 1]) for k in range(SMALL.steps)], dim=1)
+    assert torch.allclose(head(frames, *others, there)[0], head(seen, *others, there)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("spatial", [False, True])

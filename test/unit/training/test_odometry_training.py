@@ -20,10 +20,12 @@ from astra.datasets.origin import DriveOrigin
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
 from astra.local_model.odometry.config import OdometryHeadConfig
 from astra.local_model.odometry.head import OdometryHead
+from astra.local_model.odometry.points import PointMotion, PointOdometry
 from astra.local_model.odometry.runtime import DESCRIPTION_FILE, LearnedOdometry
 from astra.training.export_odometry import export_odometry, load_head
 from astra.training.loop import LoopConfig, with_weights
 from astra.training.odometry import Steps, TrainOdometryConfig, dropped, run, scores, stage_losses
+from astra.training.odometry_noise import SensorNoise, disturbed
 from astra.training.odometry_rides import Ride, eyes_key, load_ride, take_in
 
 EYES = Path(__file__).resolve().parents[3] / "models" / "eyes"
@@ -106,7 +108,8 @@ def seen_ride(seed: int, config: OdometryHeadConfig, frames: int = 80) -> Ride:
     truth[:, 0] = way
     imu, wheel = np.zeros((frames, config.imu_rows, 8), np.float32), np.zeros((frames, config.wheel_rows, 4), np.float32)
     wheel[1:, -1, 0], wheel[1:, -1, 2] = 1.0, (np.diff(way) + 0.2 * rng.standard_normal(frames - 1)) / 0.2
-    return Ride("made-up", np.arange(frames) * nanoseconds(0.2), (features / features.std()).astype(np.float16), np.ones(frames, bool), imu, wheel, truth)
+    stamps, points = np.arange(frames) * nanoseconds(0.2), np.zeros((frames, 14), np.float32)
+    return Ride(f"made-up{seed}", stamps, (features / features.std()).astype(np.float16), points, np.ones(frames, bool), imu, wheel, truth)
 
 
 SEER = OdometryHeadConfig(steps=1, feature_channels=6, cells=16, projected=6, width=32, depth=1, heads=2, memory=8, imu_rows=2, wheel_rows=2)
@@ -153,7 +156,51 @@ def test_one_sensor_always_stays() -> None:
     assert not dropped(torch.zeros(5, 4, 3), np.random.default_rng(0), config).any()
 
 
+def test_left_and_right_may_be_exchanged() -> None:
+    ride = seen_ride(0, SEER)
+    truth = ride.truth.copy()
+    truth[:, 1], truth[:, 5] = np.linspace(0.0, 1.0, len(truth)), np.linspace(0.0, 0.5, len(truth))
+    data = Steps([replace(ride, truth=truth)], SEER)
+    plain, mirrored = (data.batch(np.arange(4), np.full(4, flip)) for flip in (False, True))
+    np.testing.assert_allclose(mirrored.truth * torch.tensor([1.0, -1.0, -1.0]), plain.truth)
+    np.testing.assert_allclose(mirrored.vision.flip(-2), plain.vision)
+    np.testing.assert_allclose(mirrored.wheel[..., 3], -plain.wheel[..., 3])
+
+
+def test_what_compares_frames_may_be_taken_over(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    root, out = trained
+    config = TrainOdometryConfig(certain_steps=1, variants=1, head=replace(TINY, steps=2), loop=LoopConfig(steps=2, batch=2, warmup=1, threads=1))
+    run(config, [root / "train"], [], EYES, tmp_path / "out", out / "rides", out / "weights.safetensors")
+    before, after = (load_head(folder / "weights.safetensors")[0].state_dict() for folder in (out, tmp_path / "out"))
+    assert torch.equal(before["steps.flow.0.weight"], after["steps.flow.0.weight"])
+    assert not torch.equal(before["steps.lasting.weight"], after["steps.lasting.weight"])
+
+
+# --- what befalls sensors -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_noise_is_the_seed_s_alone() -> None:
+    imu = [ImuSample(t * 10_000_000, np.zeros(3), np.array([0.0, 0.0, 9.81])) for t in range(2000)]
+    wheel = [WheelTwist(t * 20_000_000, SPEED, TURN) for t in range(1000)]
+    still = np.arange(1000) < 100
+    drawn = [disturbed(wheel, imu, still, (seed,), SensorNoise(lifted_share=1.0, stuck_share=1.0)) for seed in (1, 1, 2)]
+    speeds = [np.array([w.linear_mps for w in twists]) for twists, _ in drawn]
+    assert np.array_equal(speeds[0], speeds[1]) and not np.array_equal(speeds[0], speeds[2])
+    assert (speeds[0] == 0.0).any() and not np.array_equal(speeds[0][still], np.full(100, SPEED))
+    calm, felt = disturbed(wheel, imu, still, (1,), SensorNoise(0.0, lifted_share=0.0, stuck_share=0.0, bumps_per_min=(0.0, 0.0)))
+    assert all(w.linear_mps == SPEED for w in calm) and abs(felt[-1].linear_acceleration[0]) < 0.1
+
+
 # --- on the robot -------------------------------------------------------------------------------------------------------------------------
+
+
+def follow(out: Path) -> list[PointMotion | None]:
+    """What the points of the ride say, step by step, as `LearnedOdometry` is given it."""
+    folder = next((out / "rides").glob("*/train-*"))
+    with np.load(folder / "readings.npz") as read:
+        follower = PointOdometry(read["rays"], read["centres"])
+        pictures, depths = np.load(folder / "pictures.npy"), np.load(folder / "depths.npy").astype(np.float32)
+        return [follower.push(grey, depth, works) for grey, depth, works in zip(pictures, depths, read["seen"])]
 
 
 @pytest.fixture(scope="module")
@@ -175,13 +222,15 @@ def test_the_robot_feels_what_torch_feels(trained: tuple[Path, Path], model: Pat
     wheel = [WheelTwist(t * 20_000_000, SPEED, TURN) for t in range(100)]
     for sensors in (("vision",), ("vision", "imu", "wheel")):
         learned = LearnedOdometry(model, sensors)
-        told = [learned.push(int(stamp), np.asarray(f, np.float32), imu, wheel) for stamp, f in zip(ride.stamps_ns, ride.features)]
+        told = [
+            learned.push(int(stamp), np.asarray(f, np.float32), imu, wheel, motion) for stamp, f, motion in zip(ride.stamps_ns, ride.features, follow(out))
+        ]
         assert told[0] is None
         data = Steps([ride], config)
         batch = data.batch(np.arange(len(data.ends)))
         there = batch.there * torch.tensor([name in sensors for name in ("vision", "imu", "wheel")])
         with torch.no_grad(), with_weights(torch_model, dict(torch_model.state_dict())):
-            motion, factor = torch_model(batch.features, batch.imu, batch.wheel, batch.lasts_s, there)
+            motion, factor = torch_model(batch.vision, batch.points, batch.imu, batch.wheel, batch.lasts_s, there)
         for k, step in enumerate(told[1:]):
             assert step is not None and (step.from_ns, step.to_ns) == (ride.stamps_ns[k], ride.stamps_ns[k + 1]) and step.sensors == sensors
             np.testing.assert_allclose(step.values, motion[k].numpy(), atol=1e-5)

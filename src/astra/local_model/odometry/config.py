@@ -8,6 +8,7 @@ from astra.core.config import require
 
 MODALITIES = ("vision", "imu", "wheel")
 IMU_COLUMNS, WHEEL_COLUMNS = 8, 4  # of the rows that `steps` makes
+POINT_COLUMNS = 14  # of `points.PointMotion.columns`
 METRES, RADIANS = 0.1, 0.1  # what the network calls one: the motion of a step is of this size
 
 
@@ -28,6 +29,7 @@ class OdometryHeadConfig:
     wheel_rows: int = 24
     max_step_s: float = 0.6  # two frames farther apart are not compared
     spatial: bool = False  # SE(3) instead of SE(2)
+    points: bool = True  # vision is told by points followed in the pictures too, and what is learned corrects their motion
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", self.steps, "at least 1")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from astra.local_model.encoder3d.vit import Block
-from astra.local_model.odometry.config import IMU_COLUMNS, MODALITIES, WHEEL_COLUMNS, OdometryHeadConfig
+from astra.local_model.odometry.config import IMU_COLUMNS, METRES, MODALITIES, POINT_COLUMNS, RADIANS, WHEEL_COLUMNS, OdometryHeadConfig
 
 _FAINT = 1e-3  # variance of the matches of a cell that sees nothing
 _SMALLEST, _LARGEST = -7.0, 3.0  # of the logarithm of a deviation, in the network's units
@@ -56,13 +56,24 @@ class StepTokens(nn.Module):
         for before, after in itertools.pairwise(wide):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.GELU(approximate="tanh")]
         self.flow = nn.Sequential(*layers, nn.Flatten(), nn.Linear(wide[-1] * (c.cells // 8) ** 2, c.width))
+        self.told = nn.Sequential(nn.Linear(POINT_COLUMNS, c.width), nn.GELU(approximate="tanh"), nn.Linear(c.width, c.width)) if c.points else None
         self.imu, self.imu_out = nn.LSTM(IMU_COLUMNS, c.memory, batch_first=True), nn.Linear(c.memory, c.width)
         self.wheel, self.wheel_out = nn.LSTM(WHEEL_COLUMNS, c.memory, batch_first=True), nn.Linear(c.memory, c.width)
         self.lasting = nn.Linear(1, c.width)
 
-    def forward(self, before: Tensor, now: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor) -> Tensor:
-        """(B, C, Y, X) features of two frames, (B, I, 8) and (B, W, 4) rows, (B,) how long the step lasts [s] → (B, 3, width): vision, IMU, wheels."""
-        seen = self.flow(self.correlation(before, now))
+    def forward(self, before: Tensor, now: Tensor, points: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor) -> Tensor:
+        """(B, C, Y, X) features of two frames, (B, 14) points' motion, (B, I, 8) and (B, W, 4) rows, (B,) how long the step lasts [s] → (B, 3, width)."""
+        return self.tokens(self.seen(before, now), points, imu, wheel, lasts_s)
+
+    def seen(self, before: Tensor, now: Tensor) -> Tensor:
+        """(B, width): what the eyes' features of two frames say."""
+        out: Tensor = self.flow(self.correlation(before, now))
+        return out
+
+    def tokens(self, seen: Tensor, points: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor) -> Tensor:
+        """(B, 3, width): vision, IMU, wheels."""
+        if self.told is not None:
+            seen = seen + self.told(points)
         felt = self.imu_out(self.imu(imu)[0][:, -1])
         rolled = self.wheel_out(self.wheel(wheel)[0][:, -1])
         return torch.stack([seen, felt, rolled], dim=1) + self.lasting(lasts_s[:, None])[:, None]
@@ -83,11 +94,18 @@ class MotionHead(nn.Module):
         lower = torch.tril_indices(n, n)
         place = torch.zeros(n * (n + 1) // 2, n, n)
         place[torch.arange(place.shape[0]), lower[0], lower[1]] = 1.0
+        guess = torch.zeros(POINT_COLUMNS, n)  # columns 1 to 3 are x, y, yaw in the network's units
+        for column, freedom, unit in ((1, 0, METRES), (2, 1, METRES), (3, n - 1, RADIANS)):
+            guess[column, freedom] = unit
+        self.register_buffer("guess", guess, persistent=False)
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("units", torch.tensor(c.units), persistent=False)
 
-    def forward(self, tokens: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, 3, width), the newest step last, and (B, T, 3), 1 where a sensor was there → (B, n) motion [m, rad] and (B, n, n) L in the same units."""
+    def forward(self, tokens: Tensor, there: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, 3, width), the newest step last; (B, T, 3), 1 where a sensor was there; (B, 14) → (B, n) motion [m, rad] and (B, n, n) L in the same units.
+
+        Where vision is there, its points' motion is what the answer is a correction of.
+        """
         b, t, k, w = tokens.shape
         known = there[..., None]
         marked = tokens * known + self.absent * (1.0 - known) + self.kind + self.time[:, None]
@@ -97,7 +115,10 @@ class MotionHead(nn.Module):
         full = torch.einsum("bm,mij->bij", told[:, n:], self.place)
         eye = torch.eye(n, dtype=full.dtype, device=full.device)
         factor = full * (1.0 - eye) + full.clamp(_SMALLEST, _LARGEST).exp() * eye
-        return told[:, :n] * self.units, factor * self.units[:, None]
+        motion = told[:, :n] * self.units
+        if self.config.points:
+            motion = motion + (points * (there[:, -1, :1] * points[:, :1])) @ self.guess
+        return motion, factor * self.units[:, None]
 
 
 class OdometryHead(nn.Module):
@@ -108,12 +129,18 @@ class OdometryHead(nn.Module):
         self.config = config or OdometryHeadConfig()
         self.steps, self.motion = StepTokens(self.config), MotionHead(self.config)
 
-    def forward(self, features: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T + 1, C, Y, X) frames, the newest last; (B, T, I, 8); (B, T, W, 4); (B, T) [s]; (B, T, 3) → as `MotionHead`."""
+    def forward(self, vision: Tensor, points: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """As `MotionHead`.
+
+        Args:
+            vision: (B, T + 1, C, Y, X) frames, the newest last, or (B, T, width) of `StepTokens.seen`.
+            points: (B, T, 14). imu: (B, T, I, 8). wheel: (B, T, W, 4). lasts_s: (B, T) [s]. there: (B, T, 3).
+        """
         b, t = lasts_s.shape
-        pairs = (features[:, :-1].flatten(0, 1), features[:, 1:].flatten(0, 1))
-        tokens = self.steps(*pairs, imu.flatten(0, 1), wheel.flatten(0, 1), lasts_s.flatten())
-        out: tuple[Tensor, Tensor] = self.motion(tokens.unflatten(0, (b, t)), there)
+        if vision.ndim == 5:
+            vision = self.steps.seen(vision[:, :-1].flatten(0, 1), vision[:, 1:].flatten(0, 1)).unflatten(0, (b, t))
+        tokens = self.steps.tokens(vision.flatten(0, 1), points.flatten(0, 1), imu.flatten(0, 1), wheel.flatten(0, 1), lasts_s.flatten())
+        out: tuple[Tensor, Tensor] = self.motion(tokens.unflatten(0, (b, t)), there, points[:, -1])
         return out
 
 

@@ -14,10 +14,11 @@ import numpy as np
 from astra.core.config import from_mapping
 from astra.core.errors import BadInputError
 from astra.core.types import Float32Array, FloatArray, ImuSample, WheelTwist, seconds
-from astra.local_model.odometry.config import MODALITIES, OdometryHeadConfig
+from astra.local_model.odometry.config import MODALITIES, POINT_COLUMNS, OdometryHeadConfig
+from astra.local_model.odometry.points import PointMotion
 from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DESCRIPTION_FILE, STEP_FILE, MOTION_FILE = "odometry.json", "step.onnx", "motion.onnx"
 
 
@@ -62,7 +63,9 @@ class LearnedOdometry:
         self._kept: deque[tuple[Float32Array, Float32Array]] = deque(maxlen=c.steps)
         self._before: tuple[int, Float32Array | None] | None = None
 
-    def push(self, stamp_ns: int, features: Float32Array | None, imu: Sequence[ImuSample], wheel: Sequence[WheelTwist]) -> StepMotion | None:
+    def push(
+        self, stamp_ns: int, features: Float32Array | None, imu: Sequence[ImuSample], wheel: Sequence[WheelTwist], points: PointMotion | None = None
+    ) -> StepMotion | None:
         """Take a frame; the motion since the last one, or None where there is none to compare with.
 
         A stamp that is not newer, or one too far from the last, begins anew.
@@ -72,6 +75,7 @@ class LearnedOdometry:
             features: (C, Y, X) of the eyes' `View`; None when no camera worked.
             imu: readings since the last frame at least, in base_link's axes; older and newer ones are passed over.
             wheel: likewise.
+            points: what `points.PointOdometry` says of the step, if anything.
 
         Raises:
             BadInputError: features of another shape than the head was made for.
@@ -85,10 +89,11 @@ class LearnedOdometry:
         there = np.array([before[1] is not None and here is not None, felt.any(), rolled.any()]) & self._allowed
         blank = self._blank
         frames = (before[1], here) if there[0] else (blank, blank)
-        self._kept.append((self._tokens(frames, felt, rolled, seconds(stamp_ns - before[0])), there.astype(np.float32)))
+        told = np.zeros(POINT_COLUMNS, np.float32) if points is None else points.columns()
+        self._kept.append((self._tokens(frames, told, felt, rolled, seconds(stamp_ns - before[0])), there.astype(np.float32)))
         if not there.any():
             return None
-        values, covariance = self._told()
+        values, covariance = self._told(told)
         return StepMotion(before[0], stamp_ns, values, covariance, tuple(name for name, is_there in zip(MODALITIES, there) if is_there))
 
     def _cropped(self, features: Float32Array) -> Float32Array:
@@ -97,19 +102,23 @@ class LearnedOdometry:
             raise BadInputError(f"features of shape {features.shape}, not ({c.feature_channels}, ≥ {c.cells}, ≥ {c.cells})")
         return np.ascontiguousarray(central(features, c.cells), dtype=np.float32)
 
-    def _tokens(self, frames: tuple[Float32Array | None, Float32Array | None], imu: Float32Array, wheel: Float32Array, lasts_s: float) -> Float32Array:
+    def _tokens(
+        self, frames: tuple[Float32Array | None, Float32Array | None], points: Float32Array, imu: Float32Array, wheel: Float32Array, lasts_s: float
+    ) -> Float32Array:
         before, now = frames
         assert before is not None and now is not None
-        given = {"before": before[None], "now": now[None], "imu": imu[None], "wheel": wheel[None], "lasts_s": np.array([lasts_s], np.float32)}
+        given = {"before": before[None], "now": now[None], "points": points[None], "imu": imu[None], "wheel": wheel[None]}
+        given["lasts_s"] = np.array([lasts_s], np.float32)
         tokens: Float32Array = self._step.run(None, given)[0][0]
         return tokens
 
-    def _told(self) -> tuple[FloatArray, FloatArray]:
+    def _told(self, points: Float32Array) -> tuple[FloatArray, FloatArray]:
         c = self.config
         tokens, there = np.zeros((c.steps, len(MODALITIES), c.width), np.float32), np.zeros((c.steps, len(MODALITIES)), np.float32)
         for row, (kept, known) in zip(range(c.steps - len(self._kept), c.steps), self._kept):
             tokens[row], there[row] = kept, known
-        motion, factor = (np.asarray(x[0], np.float64) for x in self._motion.run(None, {"tokens": tokens[None], "there": there[None]}))
+        given = {"tokens": tokens[None], "there": there[None], "points": points[None]}
+        motion, factor = (np.asarray(x[0], np.float64) for x in self._motion.run(None, given))
         return motion, factor @ factor.T
 
 
