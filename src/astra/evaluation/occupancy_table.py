@@ -60,7 +60,7 @@ def run(config: EyesTableConfig, out: Path, told: Told) -> list[Result]:
     weights = recipe_hash(read_description(config.folder))
     out.mkdir(parents=True, exist_ok=True)
     done = _episodes(out, weights)
-    for name, ride in _rides(config, told):
+    for name, ride in rides(config, told):
         if name in done:
             continue
         eyes = Eyes(config.folder, ride[0].shard.rig(ride[0].image.shape[1:3]), EyesConfig(moments_s=MOMENTS_S))
@@ -71,18 +71,18 @@ def run(config: EyesTableConfig, out: Path, told: Told) -> list[Result]:
             file.write(json.dumps({"ride": name, "eyes": weights, "counts": counts.values}) + "\n")
         _pictures(config.folder, eyes, ride, views, out / "pictures" / name)
         told(f"{name}: obstacle IoU {counts.obstacle_iou('wide'):.3f}, total {counts.total_iou('wide'):.3f}")
-    rides = list(done.values())
-    results = occupancy_results(rides)
+    counted = list(done.values())
+    results = occupancy_results(counted)
     for kind in KINDS:
         some = [c for name, c in done.items() if name.startswith(kind)]
         if some:
             results += occupancy_results(some, f"{kind}_")[:2]
-    if any(name.startswith("forecast") for c in rides for name in c.values):
-        results += forecast_results(rides, MOMENTS_S)
+    if any(name.startswith("forecast") for c in counted for name in c.values):
+        results += forecast_results(counted, MOMENTS_S)
     if config.split == "validate":
-        atomic_write(out / THRESHOLDS_FILE, yaml.safe_dump(asdict(best_thresholds(rides)), sort_keys=False))
+        atomic_write(out / THRESHOLDS_FILE, yaml.safe_dump(asdict(best_thresholds(counted)), sort_keys=False))
     about = (
-        f"{len(rides)} rides in {config.split} worlds, eyes of {config.folder.name} by ONNX Runtime, true poses as odometry. Counted are cells that "
+        f"{len(counted)} rides in {config.split} worlds, eyes of {config.folder.name} by ONNX Runtime, true poses as odometry. Counted are cells that "
         "a camera sees or saw within the past 2 s, by its true depth; for the forecast, those that it sees now, while somebody in view moves. "
         "Pictures: images; occupancy said, true, foreseen a second ahead, and what came true; `_forecast`: each half second, below it the truth; "
         "`_rendered`: images, colour as rendered, depth, depth as rendered."
@@ -108,7 +108,7 @@ def _pictures(folder: Path, eyes: Eyes, ride: Sequence[Sample], views: Sequence[
         strip_picture(eyes, ride[k], views[k], path.with_name(f"{path.name}_forecast.png"))
 
 
-def _rides(config: EyesTableConfig, told: Told) -> Iterator[tuple[str, list[Sample]]]:
+def rides(config: EyesTableConfig, told: Told) -> Iterator[tuple[str, list[Sample]]]:
     """Name and samples of each ride, worlds made where they are not there yet."""
     if config.samples is not None:
         for folder in sorted(path for path in config.samples.iterdir() if path.is_dir()):

@@ -39,8 +39,11 @@ class ForecasterConfig:
     channels: int = 16
     past: int = 4  # volumes, the current one included
     step_s: float = 0.5
+    slim: int = 6  # channels of a voxel that enter
     width: int = 24  # at half resolution
-    deep: int = 48  # at a quarter
+    deep: int = 64  # of a column at a quarter
+    sharp: int = 24  # of a cell at full resolution
+    hidden: int = 48  # of the map's change
     blocks: int = 2  # DiT blocks at a quarter resolution
     heads: int = 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import numpy as np
@@ -13,7 +14,7 @@ from astra.local_model.grid import VoxelGrid
 
 
 class VolumeHistory:
-    """A ring buffer of volumes (…, Y, X), whatever their channels.
+    """A ring buffer of volumes, cell by cell: (Y·X, C) whatever the channels, so that moving one is a product of matrices.
 
     Args:
         grid: of the volumes.
@@ -36,7 +37,7 @@ class VolumeHistory:
             self._kept.popleft()
 
     def aligned(self) -> tuple[Float32Array, Float32Array]:
-        """The volumes (1, P, …, Y, X) around the current pose, newest first, and (1, P) whether each was there.
+        """The volumes (1, P, Y·X, C) around the current pose, newest first, and (1, P) whether each was there.
 
         A moment of which nothing is kept is filled with the current volume: nothing is known to have moved.
         """
@@ -46,27 +47,28 @@ class VolumeHistory:
             wanted = stamp - step * self._step_ns
             found = min(self._kept, key=lambda kept: abs(kept[0] - wanted))
             there = abs(found[0] - wanted) <= self._tolerance_ns
-            volumes.append(moved(found[2], found[1].inverse() @ pose, self._grid) if there else current)
+            volumes.append(_weights(found[1].inverse() @ pose, self._grid) @ found[2] if there else current)
             known.append(float(there))
         return np.stack(volumes)[None], np.array([known], np.float32)
 
 
 def moved(volume: Float32Array, past_from_now: Pose2, grid: VoxelGrid) -> Float32Array:
-    """A volume (…, Y, X) of an earlier pose as it lies around the current one, bilinear; 0 where nothing was seen then.
+    """A volume (…, Y, X) of an earlier pose as it lies around the current one, bilinear; 0 where nothing was seen then: what `encoder4d.warp_volume` does."""
+    flat = np.ascontiguousarray(volume.reshape(-1, grid.cells**2).T)
+    return np.ascontiguousarray((_weights(past_from_now, grid) @ flat).T, dtype=np.float32).reshape(volume.shape)
 
-    What `encoder4d.warp_volume` does, as a sparse matrix: a millisecond for a volume.
-    """
-    n = grid.cells
-    along = (np.arange(n) + 0.5) * grid.resolution_m - grid.size_m / 2.0
-    x, y = np.meshgrid(along, along)
-    then = past_from_now.apply(np.column_stack([x.ravel(), y.ravel()]))
-    place = (then + grid.size_m / 2.0) / grid.resolution_m - 0.5  # in cells, centres at integers
-    low = np.floor(place).astype(np.int64)
-    part = (place - low).astype(np.float32)
-    corners = [(low + corner, np.abs(1 - corner - part).prod(axis=1)) for corner in np.array([[0, 0], [1, 0], [0, 1], [1, 1]])]
-    inside = np.stack([((cells >= 0) & (cells < n)).all(axis=1) for cells, _ in corners], axis=1)
-    columns = np.where(inside, np.stack([cells[:, 1] * n + cells[:, 0] for cells, _ in corners], axis=1), 0)
-    weights = np.where(inside, np.stack([share for _, share in corners], axis=1), 0.0).astype(np.float32)
-    matrix = sparse.csr_matrix((weights.ravel(), columns.astype(np.int32).ravel(), np.arange(0, 4 * n * n + 1, 4, dtype=np.int32)), shape=(n * n, n * n))
-    flat = np.ascontiguousarray(volume.reshape(-1, n * n).T)
-    return np.ascontiguousarray((matrix @ flat).T, dtype=np.float32).reshape(volume.shape)
+
+def _weights(past_from_now: Pose2, grid: VoxelGrid) -> sparse.csr_matrix:
+    """(Y·X, Y·X): what each cell takes of the four of an earlier frame around where it then lay."""
+    n, cos, sin = grid.cells, math.cos(past_from_now.yaw), math.sin(past_from_now.yaw)
+    along, middle = np.arange(n) + 0.5 - n / 2.0, n / 2.0 - 0.5
+    x = (cos * along[None] - sin * along[:, None] + (past_from_now.x / grid.resolution_m + middle)).ravel()  # in cells, centres at integers
+    y = (sin * along[None] + cos * along[:, None] + (past_from_now.y / grid.resolution_m + middle)).ravel()
+    left, low = np.floor(x), np.floor(y)
+    columns, rows = left[:, None] + np.array([0, 1, 0, 1]), low[:, None] + np.array([0, 0, 1, 1])
+    right, upper = x - left, y - low
+    shares = np.stack([1.0 - right, right], 1)[:, [0, 1, 0, 1]] * np.stack([1.0 - upper, upper], 1)[:, [0, 0, 1, 1]]
+    inside = (columns >= 0) & (columns < n) & (rows >= 0) & (rows < n)
+    cells = np.where(inside, rows * n + columns, 0).astype(np.int32)
+    starts = np.arange(0, 4 * n * n + 1, 4, dtype=np.int32)
+    return sparse.csr_matrix(((shares * inside).astype(np.float32).ravel(), cells.ravel(), starts), shape=(n * n, n * n))

@@ -1,4 +1,4 @@
-"""What was said of the cells near the robot during the last two seconds, kept where it was in the world: cameras look over what stands at the robot's feet."""
+"""What was said of cells before, kept where it was in the world: of the near ones for two seconds, of the wide ones for as long as they are in reach."""
 
 from __future__ import annotations
 
@@ -69,3 +69,52 @@ class NearMemory:
         out = moved(layers, past_from_now, self._grid)
         inside = out[3] > 0.99
         return np.stack([out[0], np.where(inside, out[1], 0.0), np.where(inside, out[2], NEVER_S)])
+
+
+@dataclass(frozen=True, slots=True)
+class LastingConfig:
+    """How much the past of the wide map counts."""
+
+    step_s: float = 0.5  # between the looks that are kept; in between, the newest is laid over them for a moment
+    fading_s: float = 4.0  # the weight of a look falls to a third within this time
+    sure: float = 2.0  # logits from which on a look counts in full
+    doubt: float = 0.15  # of one that knows nothing
+
+    def __post_init__(self) -> None:
+        require(self.step_s > 0.0, "step_s", self.step_s, "more than 0")
+        require(self.fading_s > 0.0, "fading_s", self.fading_s, "more than 0")
+        require(self.sure > 0.0, "sure", self.sure, "more than 0")
+        require(0.0 < self.doubt <= 1.0, "doubt", self.doubt, "in (0, 1]")
+
+
+class LastingMap:
+    """The mean of all looks at what stands around, each cell of each look weighted by how sure it was, moved by odometry.
+
+    What is kept changes every `step_s` alone: moving a map blurs it.
+
+    Args:
+        grid: of the map.
+        config: weights.
+    """
+
+    def __init__(self, grid: VoxelGrid, config: LastingConfig | None = None) -> None:
+        self._grid, self._config = grid, config or LastingConfig()
+        self._kept: tuple[int, Pose2, Float32Array] | None = None  # mean of logits, weight: (2, Y, X)
+
+    def add(self, stamp_ns: int, odom_from_base: Pose2, chance: Float32Array) -> Float32Array:
+        """Add a look (Y, X), 0..1; returns the mean of all, likewise. A clock that steps back, or stood for long, clears the past."""
+        c = self._config
+        clipped = np.clip(chance, SURE, 1.0 - SURE)
+        said: AnyArray = np.log(clipped / (1.0 - clipped))
+        weight = np.clip(np.abs(said) / c.sure, c.doubt, 1.0)
+        if self._kept is not None and not 0 < stamp_ns - self._kept[0] <= c.fading_s * NANOSECONDS:
+            self._kept = None
+        mean, passed_s = said, c.step_s
+        if self._kept is not None:
+            passed_s = (stamp_ns - self._kept[0]) / NANOSECONDS
+            before, then = moved(self._kept[2], self._kept[1].inverse() @ odom_from_base, self._grid)
+            then = then * math.exp(-passed_s / c.fading_s)
+            mean, weight = (weight * said + then * before) / (weight + then), weight + then
+        if passed_s > 0.9 * c.step_s:
+            self._kept = stamp_ns, odom_from_base, np.stack([mean, weight]).astype(np.float32)
+        return np.asarray(1.0 / (1.0 + np.exp(-mean)), np.float32)

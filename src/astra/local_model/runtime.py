@@ -6,6 +6,7 @@ Every frame is looked at once; its volume waits in a ring buffer for the frames 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,12 +23,13 @@ from astra.local_model.config import Encoder3dConfig, ForecasterConfig
 from astra.local_model.health import CameraHealth, CameraState, HealthConfig
 from astra.local_model.history import VolumeHistory
 from astra.local_model.lifting import STRIDE, plan_splat
-from astra.local_model.memory import MemoryConfig, NearMemory
+from astra.local_model.memory import LastingConfig, LastingMap, MemoryConfig, NearMemory
 from astra.local_model.pooling import Pooling
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DESCRIPTION_FILE, LOOK_FILE, SETTLE_FILE, FORECAST_FILE = "eyes.json", "look.onnx", "settle.onnx", "forecast.onnx"
 SEEN_RAYS = 0.5  # of rays that must end in or pass through a cell before anything is said about it
+LEAST = 1e-6  # probability
 BLOCK = 2 * STRIDE  # images are whole numbers of these
 
 
@@ -38,9 +40,10 @@ class EyesConfig:
     width: int = 160  # images are made this wide
     height: int = 112  # and cut to at most this height, around their middle
     threads: int = 1
-    moments_s: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  # of the forecast
+    moments_s: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  # of the forecast; none: no forecast
     health: HealthConfig = field(default_factory=HealthConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    lasting: LastingConfig = field(default_factory=LastingConfig)
 
     def __post_init__(self) -> None:
         require(self.width >= BLOCK and self.width % BLOCK == 0, "width", self.width, f"a multiple of {BLOCK}")
@@ -51,14 +54,15 @@ class EyesConfig:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Probabilities from which on a cell counts as occupied, chosen on validation worlds."""
+    """Probabilities from which on a cell counts as occupied, chosen on validation worlds; `mover`: as walked into by somebody."""
 
     wide: float = 0.5
     near: float = 0.5
     forecast: float = 0.5
+    mover: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("wide", "near", "forecast"):
+        for name in ("wide", "near", "forecast", "mover"):
             require(0.0 < getattr(self, name) < 1.0, name, getattr(self, name), "in (0, 1)")
 
 
@@ -68,7 +72,8 @@ class View:
 
     wide, near: (Y, X) float32, the probability that a cell is occupied; wide_seen, near_seen: (Y, X) bool, others are unknown.
     recent, recent_seen: like `near`, of the last two seconds: what stands at the robot's feet is seen from farther off alone.
-    forecast: (F, Y, X) float32 like `wide` at the moments of the configuration, in today's base_link; None without a forecaster.
+    forecast: (F, Y, X) float32 like `wide` at the moments of the configuration, in today's base_link; None where there is none. Who walks is in it.
+    standing, movers: (F, Y, X) float32, what `forecast` is put together from: what is occupied, and that it will be by somebody who walks; None likewise.
     features: (C·Z, Y, X) float32, what planner and odometry read. depth_m: (V, h, w) float32, the expected depth of each pixel of the features.
     cameras: the state of each.
     """
@@ -81,6 +86,8 @@ class View:
     recent: Float32Array
     recent_seen: BoolArray
     forecast: Float32Array | None
+    standing: Float32Array | None
+    movers: Float32Array | None
     features: Float32Array
     depth_m: Float32Array
     cameras: Mapping[str, CameraState]
@@ -105,8 +112,8 @@ class Eyes:
         self.thresholds = from_mapping(Thresholds, told.get("thresholds", {}), str(folder / DESCRIPTION_FILE))
         forecaster = told.get("forecaster")
         self.forecaster = None if forecaster is None else from_mapping(ForecasterConfig, forecaster, str(folder / DESCRIPTION_FILE))
-        self._look, self._settle = (_session(folder / name, c.threads) for name in (LOOK_FILE, SETTLE_FILE))
-        self._forecast = None if self.forecaster is None else _session(folder / FORECAST_FILE, c.threads)
+        names = (LOOK_FILE, SETTLE_FILE) if self.forecaster is None else (LOOK_FILE, SETTLE_FILE, FORECAST_FILE)
+        self.graphs = {name: _session(folder / name, c.threads) for name in names}
         self.rig = rig
         fitted = CameraRig(tuple(replace(camera, model=fit_camera(camera.model, c)) for camera in rig.cameras))
         sizes = {(m.model.width, m.model.height) for m in fitted.cameras}
@@ -119,7 +126,7 @@ class Eyes:
         self._health = CameraHealth(rig.names, c.health)
         self.history_steps, step_s = (self.forecaster.past, self.forecaster.step_s) if self.forecaster is not None else (1, 0.5)
         self._history = VolumeHistory(e.grid, self.history_steps, step_s)
-        self._memory = NearMemory(e.near, c.memory)
+        self._memory, self._lasting = NearMemory(e.near, c.memory), LastingMap(e.grid, c.lasting)
         self._last_pose: Pose2 | None = None
 
     def see(self, images: Mapping[str, UInt8Array | None], stamp_ns: int, odom_from_base: Pose2) -> View:
@@ -133,14 +140,15 @@ class Eyes:
         states = self._judge(images, odom_from_base)
         features, depth = self._look_at(images, states)
         wide, near = self._wide_pool(features, depth), self._near_pool(features, depth)
-        voxels, wide_map, near_map = self._settle.run(None, {"coarse": wide.cells[None], "fine": near.cells[None]})
+        voxels, wide_map, near_map = self.graphs[SETTLE_FILE].run(None, {"coarse": wide.cells[None], "fine": near.cells[None]})
         cells, columns = self.encoder.near.cells, self.encoder.grid.cells
-        self._history.push(stamp_ns, odom_from_base, np.concatenate([voxels[0].reshape(-1, columns, columns), wide_map]))
+        volume = voxels[0].reshape(-1, columns, columns)
         near_seen = near.seen.reshape(cells, cells) >= SEEN_RAYS
+        forecast, standing, movers = self._foresee(stamp_ns, odom_from_base, volume, wide_map[0])
         return View(
             stamp_ns, wide_map[0], near_map[0], wide.seen.reshape(-1, columns, columns).sum(0) >= SEEN_RAYS, near_seen,
             *self._memory.add(stamp_ns, odom_from_base, near_map[0], near_seen),
-            self._foresee(), voxels[0].reshape(-1, columns, columns), np.tensordot(depth, self._middles, ((1,), (0,))), states,
+            forecast, standing, movers, volume, np.tensordot(depth, self._middles, ((1,), (0,))), states,
         )  # fmt: skip
 
     def _judge(self, images: Mapping[str, UInt8Array | None], pose: Pose2) -> dict[str, CameraState]:
@@ -156,18 +164,36 @@ class Eyes:
             image = images.get(name)
             if state is CameraState.WORKS and image is not None:
                 batch[k] = fit_image(image, width, height).transpose(2, 0, 1)
-        features, depth = self._look.run(None, {"images": batch / np.float32(255.0), "rays": self._rays})
+        features, depth = self.graphs[LOOK_FILE].run(None, {"images": batch / np.float32(255.0), "rays": self._rays})
         works = np.array([state is CameraState.WORKS for state in states.values()], np.float32)
         return features, depth * works[:, None, None, None]
 
-    def _foresee(self) -> Float32Array | None:
-        if self._forecast is None:
-            return None
+    def _foresee(
+        self, stamp_ns: int, odom_from_base: Pose2, volume: Float32Array, wide: Float32Array
+    ) -> tuple[Float32Array, Float32Array, Float32Array] | tuple[None, None, None]:
+        """What is occupied ahead by anything, what stands, and who walks, (F, Y, X) each."""
+        if self.forecaster is None or not self.config.moments_s:
+            return None, None, None
+        columns = wide.shape[0]
+        self._history.push(stamp_ns, odom_from_base, np.concatenate([volume, wide[None]]).reshape(-1, columns**2).T.copy())
+        lasting, moments = self._lasting.add(stamp_ns, odom_from_base, wide), np.array([self.config.moments_s], np.float32)
         looks, known = self._history.aligned()
-        volumes = looks[:, :, :-1].reshape(*looks.shape[:2], -1, *self.encoder.grid.shape)
-        moments = np.array([self.config.moments_s], np.float32)
-        future: Float32Array = self._forecast.run(None, {"volumes": volumes, "maps": looks[:, :, -1], "known": known, "moments": moments})[0][0]
-        return future
+        outputs = self.graphs[FORECAST_FILE].run(None, {"cells": looks, "lasting": lasting[None], "known": known, "moments": moments})
+        standing, movers = (out[0] for out in outputs)
+        return combined(standing, movers, self.thresholds), standing, movers
+
+
+def combined(standing: Float32Array, movers: Float32Array, thresholds: Thresholds) -> Float32Array:
+    """What is occupied by anything: the greater of two probabilities, that of who walks made comparable, so that its threshold becomes that of the forecast."""
+    shift = _logit(thresholds.forecast) - _logit(thresholds.mover)
+    sure = np.clip(movers, LEAST, 1.0 - LEAST)
+    walked = 1.0 / (1.0 + np.exp(-(np.log(sure / (1.0 - sure)) + shift)))
+    out: Float32Array = np.maximum(standing, walked).astype(np.float32)
+    return out
+
+
+def _logit(chance: float) -> float:
+    return math.log(chance / (1.0 - chance))
 
 
 def fit_camera(camera: CameraModel, config: EyesConfig) -> CameraModel:

@@ -49,13 +49,18 @@ class _Settle(nn.Module):
 
 
 class _Foresee(nn.Module):
-    def __init__(self, forecaster: Forecaster) -> None:
-        super().__init__()
-        self.forecaster = forecaster
+    """Cells come as the ring buffer keeps them: channels last, those of the volume and then the map."""
 
-    def forward(self, volumes: Tensor, maps: Tensor, known: Tensor, moments: Tensor) -> Tensor:
-        out: Tensor = self.forecaster(volumes, maps, known, moments).maps.sigmoid()
-        return out
+    def __init__(self, forecaster: Forecaster, side: int) -> None:
+        super().__init__()
+        self.forecaster, self.side = forecaster, side
+
+    def forward(self, cells: Tensor, lasting: Tensor, known: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
+        slimming = torch.nn.functional.pad(self.forecaster.slim.weight.flatten(1), (0, 1))  # nothing of the map
+        slim = (slimming @ cells.transpose(2, 3)).unflatten(3, (self.side, self.side))
+        maps = cells[..., -1].unflatten(2, (self.side, self.side))
+        foreseen = self.forecaster.maps_ahead(self.forecaster.take_in(slim, maps, lasting, known), moments)
+        return foreseen.maps.sigmoid(), foreseen.movers.sigmoid()
 
 
 def load_eyes(weights: Path) -> tuple[EyesModel, dict[str, Any]]:
@@ -121,11 +126,13 @@ def export(
         (out / FORECAST_FILE).unlink(missing_ok=True)
     else:
         p = forecaster.config.past
-        volumes = torch.randn(1, p, c.channels, *c.grid.shape, generator=generator)
-        maps = torch.rand(1, p, *c.grid.shape[1:], generator=generator)
-        inputs = (volumes, maps, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
-        ahead = {name: {1: "moments"} for name in ("moments", "wide")}
-        differences["forecast"] = write_graph(_Foresee(forecaster), inputs, ("volumes", "maps", "known", "moments"), ("wide",), out / FORECAST_FILE, ahead)
+        side = c.grid.cells
+        cells, lasting = torch.randn(1, p, side**2, c.channels * c.grid.levels + 1, generator=generator), torch.rand(1, side, side, generator=generator)
+        cells[..., -1] = cells[..., -1].sigmoid()
+        inputs = (cells, lasting, torch.ones(1, p), torch.tensor([[0.5, 1.0, 1.5, 2.0]]))
+        ahead = {name: {1: "moments"} for name in ("moments", "wide", "movers")}
+        names = ("cells", "lasting", "known", "moments")
+        differences["forecast"] = write_graph(_Foresee(forecaster, side), inputs, names, ("wide", "movers"), out / FORECAST_FILE, ahead)
     for source, name in ((weights, "weights.safetensors"), (forecaster_weights, "forecaster.safetensors")):
         if source is not None and source.resolve() != (out / name).resolve():
             shutil.copyfile(source, out / name)

@@ -18,6 +18,7 @@ from astra.datasets.samples import SampleSet, require_training
 from astra.geometry import Pose2
 from astra.local_model.config import ForecasterConfig
 from astra.local_model.encoder4d import Forecaster, warp_volume
+from astra.local_model.memory import LastingMap
 from astra.local_model.occupancy import cells_between
 from astra.training.export import fingerprint, load_eyes
 from astra.training.loop import LoopConfig, device_of, process, processes, train
@@ -39,12 +40,15 @@ class Pretrain4dConfig:
     render_weight: float = 0.25
     occupancy_weight: float = 1.0
     jaccard_weight: float = 1.0  # of one minus the soft IoU of the maps
-    occupied_gain: float = 2.0  # of occupied cells over free ones
+    occupied_gain: float = 1.0  # of occupied cells over free ones
     moving_gain: float = 4.0  # of cells that somebody enters or leaves
+    mover_weight: float = 1.0  # of who walks where: cross-entropy, and one minus the soft IoU
+    mover_gain: float = 8.0  # of cells where somebody walks then over all others
     steps_ahead: int = 4  # of the packed occupancy
     rays: int = 96
     render_steps: int = 48
     moments: int = 3  # of each sample drawn
+    compared: int = 1  # samples of a batch whose volumes and renderings are compared: they cost more than the maps
     crowded: float = 0.7  # share of the samples drawn in which somebody in view moves
     evaluation_samples: int = 200
     forecaster: ForecasterConfig = field(default_factory=ForecasterConfig)
@@ -53,7 +57,9 @@ class Pretrain4dConfig:
     def __post_init__(self) -> None:
         require(1 <= self.steps_ahead <= 6, "steps_ahead", self.steps_ahead, "between 1 and 6")
         require(self.moments >= 1, "moments", self.moments, "at least 1")
+        require(self.compared >= 1, "compared", self.compared, "at least 1")
         require(self.moving_gain >= 1.0, "moving_gain", self.moving_gain, "at least 1")
+        require(self.mover_gain >= 1.0, "mover_gain", self.mover_gain, "at least 1")
         require(0.0 <= self.crowded <= 1.0, "crowded", self.crowded, "in [0, 1]")
 
 
@@ -81,6 +87,7 @@ class Sequences:
             raise BadInputError(f"{samples.path} has no moment with {ahead} steps of {samples.occupancy_step_s} s after it")
         self.crowded: AnyArray = np.array([i for i in self.valid if self._is_crowded(int(i))])
         self._looks: dict[int, AnyArray] = {}
+        self._lasting: dict[int, AnyArray] = {}
 
     def look(self, index: int) -> Tensor:
         """(C·Z + 1, Y, X) of a sample: its volume, and its map, 0..1."""
@@ -89,8 +96,18 @@ class Sequences:
             self._looks[number] = self._encoded(number, index - tick)
         return torch.from_numpy(self._looks[number][tick].astype(np.float32))
 
-    def past(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Aligned volumes (P, C, Z, Y, X) and maps (P, Y, X), newest first, and (P,) whether each was there."""
+    def lasting(self, index: int) -> Tensor:
+        """(Y, X): what all looks of the ride up to a sample say together, 0..1."""
+        number, tick = self.samples.locate(index)
+        if number not in self._lasting:
+            memory, first = LastingMap(self._eyes.encoder.config.grid), index - tick
+            looks = [self.look(first + k)[-1].numpy() for k in range(int((self._drives == number).sum()))]
+            poses = [Pose2(*(float(v) for v in self.samples[first + k].pose)) for k in range(len(looks))]
+            self._lasting[number] = np.stack([memory.add(int(self._stamps[first + k]), poses[k], look) for k, look in enumerate(looks)]).astype(np.float16)
+        return torch.from_numpy(self._lasting[number][tick].astype(np.float32))
+
+    def past(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Aligned volumes (P, C, Z, Y, X) and maps (P, Y, X), newest first, the lasting map (Y, X), and (P,) whether each moment was there."""
         here = self.look(index)
         looks, known = [here], [1.0]
         for step in range(1, self._past):
@@ -98,7 +115,7 @@ class Sequences:
             looks.append(here if then is None else self._aligned(then, index)[:-1])
             known.append(float(then is not None))
         both = torch.stack(looks)
-        return both[:, :-1].unflatten(1, (-1, self._levels)), both[:, -1], torch.tensor(known)
+        return both[:, :-1].unflatten(1, (-1, self._levels)), both[:, -1], self.lasting(index), torch.tensor(known)
 
     def aligned(self, other: int, index: int) -> tuple[Tensor, Tensor]:
         """Another sample's volume in this one's frame, and (Y, X) where it reaches."""
@@ -196,26 +213,43 @@ def stage_losses(
     steps = np.column_stack([rng.integers(0, config.steps_ahead + 1, len(indices)) for _ in range(config.moments)])
     steps[:, 0] = rng.integers(1, config.steps_ahead + 1, len(indices))
     device = device_of(model)
-    volumes, maps, known = (torch.stack(parts).to(device) for parts in zip(*(data.past(i) for i in indices)))
-    foreseen = model(volumes, maps, known, torch.from_numpy(steps * data.samples.occupancy_step_s).float().to(device))
-    future = foreseen.volumes[:, 0]
-    later = [data.ahead(i, int(s)) for i, s in zip(indices, steps[:, 0])]
-    targets, reach = (torch.stack(parts).to(device) for parts in zip(*(data.aligned(j, i) for i, j in zip(indices, later))))
-    voxel = ((future - targets).abs().mean((1, 2)) * reach).sum() / reach.sum().clamp(min=1.0)
-    sdf, colour = eyes.head.fields(future)
-    frames = carried(data.frames.batch(np.array(later)), [relative(data.samples[i].pose, data.samples[j].pose) for i, j in zip(indices, later)])
-    depth, _ = render_losses(sdf, colour, eyes.head.fields.beta, frames.to(device), eyes.encoder.config, rng, config.rays, config.render_steps)
+    volumes, maps, lasting, known = (torch.stack(parts).to(device) for parts in zip(*(data.past(i) for i in indices)))
+    moments = torch.from_numpy(steps * data.samples.occupancy_step_s).float().to(device)
+    past = model.take_in(model.slimmed(volumes), maps, lasting, known)
+    foreseen = model.maps_ahead(past, moments)
+    later = [data.ahead(i, int(s)) for i, s in zip(indices, steps[:, 0])][: config.compared]
+    future = model.volumes_ahead(past.first(len(later)), volumes[: len(later), 0], moments[: len(later), :1])[:, 0]
+    voxel, depth = _volume_losses(future, eyes, data, list(zip(indices, later)), rng, config)
     truth = [[_maps(data, i, int(s), eyes) for s in row] for i, row in zip(indices, steps)]
-    occupied, looked, moving = (torch.stack([torch.stack([one[k] for one in row]) for row in truth]).to(device) for k in range(3))
-    weight = looked * (1.0 + (config.moving_gain - 1.0) * moving)
-    bits = torch.nn.functional.binary_cross_entropy_with_logits(foreseen.maps, occupied, reduction="none") * (1.0 + (config.occupied_gain - 1.0) * occupied)
-    said = foreseen.maps.sigmoid()
-    both, either = (said * occupied * weight).sum(), ((said + occupied - said * occupied) * weight).sum()
+    occupied, looked, moving, walked = (torch.stack([torch.stack([one[k] for one in row]) for row in truth]).to(device) for k in range(4))
+    bits, overlap = _map_losses(foreseen.maps, occupied, looked * (1.0 + (config.moving_gain - 1.0) * moving), config.occupied_gain)
+    mover_bits, mover_overlap = _map_losses(foreseen.movers, walked, looked, config.mover_gain)
     return {
         "voxel": config.voxel_weight * voxel, "render": config.render_weight * depth,
-        "occupancy": config.occupancy_weight * (bits * weight).sum() / weight.sum().clamp(min=1.0),
-        "jaccard": config.jaccard_weight * (1.0 - both / either.clamp(min=1.0)),
+        "occupancy": config.occupancy_weight * bits, "jaccard": config.jaccard_weight * overlap,
+        "movers": config.mover_weight * mover_bits, "movers_jaccard": config.mover_weight * mover_overlap,
     }  # fmt: skip
+
+
+def _volume_losses(
+    future: Tensor, eyes: EyesModel, data: Sequences, pairs: list[tuple[int, int]], rng: np.random.Generator, config: Pretrain4dConfig
+) -> tuple[Tensor, Tensor]:
+    """L1 between volumes foreseen (B, C, Z, Y, X) and the later ones, and of depth rendered from the later cameras; pairs: samples now and then."""
+    targets, reach = (torch.stack(parts).to(future.device) for parts in zip(*(data.aligned(then, now) for now, then in pairs)))
+    voxel = ((future - targets).abs().mean((1, 2)) * reach).sum() / reach.sum().clamp(min=1.0)
+    sdf, colour = eyes.head.fields(future)
+    motions = [relative(data.samples[now].pose, data.samples[then].pose) for now, then in pairs]
+    frames = carried(data.frames.batch(np.array([then for _, then in pairs])), motions)
+    depth, _ = render_losses(sdf, colour, eyes.head.fields.beta, frames.to(future.device), eyes.encoder.config, rng, config.rays, config.render_steps)
+    return voxel, depth
+
+
+def _map_losses(logits: Tensor, true: Tensor, weight: Tensor, gain: float) -> tuple[Tensor, Tensor]:
+    """Weighted cross-entropy, true cells counting `gain` fold, and one minus the soft IoU."""
+    bits = torch.nn.functional.binary_cross_entropy_with_logits(logits, true, reduction="none") * (1.0 + (gain - 1.0) * true)
+    said = logits.sigmoid()
+    both, either = (said * true * weight).sum(), ((said + true - said * true) * weight).sum()
+    return (bits * weight).sum() / weight.sum().clamp(min=1.0), 1.0 - both / either.clamp(min=1.0)
 
 
 def carried(batch: SurroundBatch, motions: list[tuple[float, float, float]]) -> SurroundBatch:
@@ -233,19 +267,22 @@ def relative(of: AnyArray, other: AnyArray) -> tuple[float, float, float]:
     return motion.x, motion.y, motion.yaw
 
 
-def _maps(data: Sequences, index: int, step: int, eyes: EyesModel) -> tuple[Tensor, Tensor, Tensor]:
-    """(Y, X) each, at the wide map's resolution: occupied at a step, looked at now, entered or left by somebody who moves."""
+def _maps(data: Sequences, index: int, step: int, eyes: EyesModel) -> tuple[Tensor, ...]:
+    """(Y, X) each, at the wide map's resolution: occupied at a step, looked at now, entered or left by somebody who moves, where he is then."""
     sample, grid = data.samples[index], eyes.encoder.config.grid
     assert sample.occupancy is not None and sample.visible is not None
     now, then = np.asarray(sample.occupancy[0]), np.asarray(sample.occupancy[step])
     counted = (np.asarray(sample.visible) > 0) & (then != OUTSIDE)
-    layers = np.stack([((then == STATIC) | (then == MOVER)) & counted, counted, stirring(now, then) & counted]).astype(np.float32)
-    occupied, looked, moving = cells_between(torch.from_numpy(layers), WINDOW_M, WINDOW_RESOLUTION_M, grid.size_m, grid.resolution_m)
-    return occupied, looked, moving
+    moving = stirring(now, then) & counted
+    layers = np.stack([((then == STATIC) | (then == MOVER)) & counted, counted, moving, moving & (then == MOVER)]).astype(np.float32)
+    return tuple(cells_between(torch.from_numpy(layers), WINDOW_M, WINDOW_RESOLUTION_M, grid.size_m, grid.resolution_m))
 
 
 def scores(model: Forecaster, eyes: EyesModel, data: Sequences, indices: AnyArray, config: Pretrain4dConfig) -> dict[str, float]:
-    """IoU of occupied cells within 4 m, of all and of moving ones, now and at each step: forecast, and `copy`, for which nothing moves."""
+    """IoU of occupied cells within 4 m, of all and of moving ones, now and at each step.
+
+    Of the forecast, of `both` it and who walks, and of `copy`, for which nothing moves.
+    """
     grid, step_s = eyes.encoder.config.grid, data.samples.occupancy_step_s
     close = within(grid.cells, grid.resolution_m, 4.0)
     steps = range(config.steps_ahead + 1)
@@ -253,11 +290,12 @@ def scores(model: Forecaster, eyes: EyesModel, data: Sequences, indices: AnyArra
     counts: dict[str, list[float]] = {}
     with torch.no_grad():
         for index in (int(i) for i in indices):
-            volumes, maps, known = data.past(index)
-            future = model(*(x[None].to(device_of(model)) for x in (volumes, maps, known)), moments.to(device_of(model))).maps[0].sigmoid().cpu()
+            inputs = data.past(index)
+            foreseen = model(*(x[None].to(device_of(model)) for x in inputs), moments.to(device_of(model)))
+            future, walked = (logits[0].sigmoid().cpu() for logits in (foreseen.maps, foreseen.movers))
             for s in steps:
-                occupied, looked, moving = _maps(data, index, s, eyes)
-                for name, chance in (("", future[s]), ("copy_", maps[0])):
+                occupied, looked, moving, _ = _maps(data, index, s, eyes)
+                for name, chance in (("", future[s]), ("both_", torch.maximum(future[s], walked[s])), ("copy_", inputs[1][0])):
                     said = (chance > 0.5).float()
                     for kind, mask in (("iou", looked * close), ("moving_iou", moving * close)):
                         both, either = (said * occupied * mask).sum(), (torch.maximum(said, occupied) * mask).sum()

@@ -15,7 +15,7 @@ from astra.local_model.history import VolumeHistory, moved
 from astra.local_model.occupancy import cells_between
 
 GRID = VoxelGrid()
-SMALL = ForecasterConfig(channels=4, width=8, deep=16, blocks=1, heads=2)
+SMALL = ForecasterConfig(channels=4, slim=4, width=8, deep=16, sharp=8, hidden=16, blocks=1, heads=2)
 
 
 def block_at(x: float, y: float) -> torch.Tensor:
@@ -51,11 +51,13 @@ def test_the_buffer_moves_volumes_as_training_does() -> None:
 def test_before_training_nothing_moves() -> None:
     model = Forecaster(6, SMALL).eval()
     volumes = torch.rand(2, 4, 4, 6, 16, 16)
-    maps = (torch.rand(2, 1, 16, 16) * 0.9 + 0.05).expand(2, 4, 16, 16)
-    out = model(volumes, maps, torch.ones(2, 4), torch.tensor([[0.5, 1.0, 2.0]] * 2))
-    assert out.volumes.shape == (2, 3, 4, 6, 16, 16) and out.maps.shape == (2, 3, 16, 16)
-    torch.testing.assert_close(out.volumes, volumes[:, :1].expand_as(out.volumes))
+    maps, moments = (torch.rand(2, 1, 16, 16) * 0.9 + 0.05).expand(2, 4, 16, 16), torch.tensor([[0.5, 1.0, 2.0]] * 2)
+    past = model.take_in(model.slimmed(volumes), maps, maps[:, 0], torch.ones(2, 4))
+    ahead, out = model.volumes_ahead(past, volumes[:, 0], moments), model.maps_ahead(past, moments)
+    assert ahead.shape == (2, 3, 4, 6, 16, 16) and out.maps.shape == out.movers.shape == (2, 3, 16, 16)
+    torch.testing.assert_close(ahead, volumes[:, :1].expand_as(ahead))
     torch.testing.assert_close(out.maps.sigmoid(), maps[:, :1].expand_as(out.maps))
+    assert out.movers.sigmoid().max() < 0.05
 
 
 def test_a_forecast_learns_to_move_what_moved() -> None:
@@ -68,8 +70,9 @@ def test_a_forecast_learns_to_move_what_moved() -> None:
     moments, maps, goal = torch.tensor([[0.5, 1.0]]), volumes.amax((2, 3)), target.amax((2, 3))
     first = last = 0.0
     for step in range(120):
-        out = model(volumes, maps, torch.ones(1, 4), moments)
-        loss = (out.volumes - target).square().mean() + (out.maps.sigmoid() - goal).square().mean()
+        past = model.take_in(model.slimmed(volumes), maps, maps[:, 0], torch.ones(1, 4))
+        ahead, out = model.volumes_ahead(past, volumes[:, 0], moments), model.maps_ahead(past, moments)
+        loss = (ahead - target).square().mean() + sum((logits.sigmoid() - goal).square().mean() for logits in (out.maps, out.movers))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -80,19 +83,19 @@ def test_a_forecast_learns_to_move_what_moved() -> None:
 def test_the_buffer_gives_each_moment_its_volume() -> None:
     history = VolumeHistory(GRID, steps=3, step_s=0.5)
     for i in range(12):
-        history.push(i * 100_000_000, Pose2(0.1 * i, 0.0, 0.0), np.full((1, *GRID.shape), float(i), np.float32))
+        history.push(i * 100_000_000, Pose2(0.1 * i, 0.0, 0.0), np.full((48 * 48, 2), float(i), np.float32))
     volumes, known = history.aligned()
-    centre = volumes[0, :, 0, 0, 24, 24]
+    centre = volumes[0, :, 24 * 48 + 24, 0]
     np.testing.assert_allclose(centre, [11.0, 6.0, 1.0], rtol=1e-5)
     assert known.tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_a_young_or_broken_past_is_said_to_be_unknown() -> None:
     history = VolumeHistory(GRID, steps=3, step_s=0.5)
-    history.push(0, Pose2(), np.zeros((1, *GRID.shape), np.float32))
-    history.push(500_000_000, Pose2(), np.ones((1, *GRID.shape), np.float32))
+    history.push(0, Pose2(), np.zeros((48 * 48, 1), np.float32))
+    history.push(500_000_000, Pose2(), np.ones((48 * 48, 1), np.float32))
     assert history.aligned()[1].tolist() == [[1.0, 1.0, 0.0]]
-    history.push(100_000_000, Pose2(), np.ones((1, *GRID.shape), np.float32))  # the clock stepped back
+    history.push(100_000_000, Pose2(), np.ones((48 * 48, 1), np.float32))  # the clock stepped back
     assert history.aligned()[1].tolist() == [[1.0, 0.0, 0.0]]
 
 

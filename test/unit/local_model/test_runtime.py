@@ -21,7 +21,7 @@ from astra.local_model.depth import DepthBins
 from astra.local_model.encoder4d import Forecaster
 from astra.local_model.health import CameraState
 from astra.local_model.lifting import STRIDE, plan_splat
-from astra.local_model.runtime import Eyes, EyesConfig, fit_camera, fit_image
+from astra.local_model.runtime import Eyes, EyesConfig, Thresholds, combined, fit_camera, fit_image
 from astra.training.export import PARITY, export, fingerprint
 from astra.training.pretrain_3d import EyesModel
 
@@ -60,7 +60,7 @@ def folder(model: EyesModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(model.state_dict(), root / "run.safetensors", {"recipe": json.dumps(recipe), "step": "1"})
     config = ForecasterConfig(channels=4, width=8, deep=16, blocks=1, heads=2)
     forecaster = Forecaster(SMALL.grid.levels, config)
-    torch.nn.init.normal_(forecaster.map.leave[-1].weight, std=0.05)
+    torch.nn.init.normal_(forecaster.map.leave.weight, std=0.05)
     recipe = {"stage": "pretrain_4d", "config": {"forecaster": asdict(config)}, "eyes": fingerprint(model)}
     save_file(forecaster.state_dict(), root / "forecaster.safetensors", {"recipe": json.dumps(recipe), "step": "1"})
     differences = export(root / "run.safetensors", root / "eyes", root / "forecaster.safetensors", (64, 48))
@@ -86,6 +86,12 @@ def test_the_robot_sees_what_torch_sees(model: EyesModel, folder: Path) -> None:
     longer = Eyes(folder, rig(), replace(RUN, moments_s=(0.0, 0.5, 1.0, 1.5, 2.0))).see(images, 0, Pose2())
     assert longer.forecast is not None
     np.testing.assert_allclose(longer.forecast[1:], view.forecast, atol=1e-5)
+
+
+def test_who_walks_counts_from_a_threshold_of_his_own() -> None:
+    standing, movers = np.array([0.2, 0.2, 0.7], np.float32), np.array([0.15, 0.05, 0.0], np.float32)
+    assert (combined(standing, movers, Thresholds(forecast=0.5, mover=0.1)) > 0.5).tolist() == [True, False, True]
+    assert (combined(standing, movers, Thresholds(forecast=0.5, mover=0.9)) > 0.5).tolist() == [False, False, True]
 
 
 def test_what_only_a_broken_camera_sees_is_unknown(folder: Path) -> None:

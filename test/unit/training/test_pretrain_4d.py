@@ -55,8 +55,8 @@ def sequences(tmp_path: Path) -> tuple[EyesModel, Sequences]:
 def test_sequences_keep_to_their_ride(tmp_path: Path) -> None:
     eyes, data = sequences(tmp_path)
     assert data.valid.tolist() == [1, 2, 3, 7, 8, 9]  # with a past, and with two steps to come
-    assert data.past(1)[2].tolist() == [1.0, 1.0, 0.0, 0.0]
-    assert data.past(9)[2].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert data.past(1)[3].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert data.past(9)[3].tolist() == [1.0, 1.0, 1.0, 1.0]
     assert data.ahead(7, 2) == 9 and len(data.crowded) == 6
     again = Sequences(Ride(), eyes, tmp_path, past=4, ahead=2)
     torch.testing.assert_close(again.look(3), data.look(3))
@@ -80,7 +80,7 @@ def test_a_ride_is_learned(tmp_path: Path) -> None:
 
     def loss(seed: int) -> torch.Tensor:
         parts = stage_losses(model, eyes, data, [1, 8], np.random.default_rng(seed), config)
-        return parts["occupancy"] + parts["jaccard"] + parts["voxel"] + parts["render"]
+        return torch.stack(list(parts.values())).sum()
 
     before = loss(99).item()
     for step in range(15):
@@ -89,5 +89,5 @@ def test_a_ride_is_learned(tmp_path: Path) -> None:
         optimiser.step()
     assert loss(99).item() < 0.95 * before
     result = scores(model, eyes, data, np.array([1, 8]), CONFIG)
-    assert result.keys() == {f"{who}{what}_{s}s" for who in ("", "copy_") for what in ("iou", "moving_iou") for s in ("0", "0.5", "1")}
+    assert result.keys() == {f"{who}{what}_{s}s" for who in ("", "both_", "copy_") for what in ("iou", "moving_iou") for s in ("0", "0.5", "1")}
     assert all(0.0 <= value <= 1.0 for value in result.values())
