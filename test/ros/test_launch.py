@@ -1,10 +1,12 @@
 import os
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import gazebo_hall
 import launch_evaluator
 import pytest
+import ros_graph
 import yaml
 from ament_index_python.packages import get_package_prefix
 
@@ -119,6 +121,60 @@ def test_everything_the_stack_hears_from_a_robot_comes_through_the_bridge() -> N
     bridged = {e["ros_topic_name"].lstrip("/"): e["ros_type_name"] for e in yaml.safe_load((ROOT / "config" / "gazebo" / "bridge.yaml").read_text())}
     others = {"robot_description", "tf_static", "diagnostics", "ground_truth/collisions"}
     assert {name: kind for name, kind in offered.items() if name not in others} == {n: k for n, k in bridged.items() if n != "joint_states"}
+
+
+def displays(path: Path) -> dict[str, tuple[str, str]]:
+    """Topics of the displays and tools of an RViz configuration → (class, durability)."""
+    manager = yaml.safe_load(path.read_text(encoding="utf-8"))["Visualization Manager"]
+    found = {}
+    for entry in [*manager["Displays"], *manager["Tools"]]:
+        topic = entry.get("Topic") or entry.get("Description Topic")
+        if topic is not None:
+            found[topic["Value"]] = (entry["Class"].rpartition("/")[2], topic["Durability Policy"])
+    return found
+
+
+def test_every_display_shows_a_topic_of_the_right_type_that_somebody_publishes() -> None:
+    document = (ROOT / "docs" / "INTERFACES.md").read_text(encoding="utf-8")
+    types = {name: (role, kind) for rows in ros_graph.documented(ROOT / "docs" / "INTERFACES.md").values() for role, name, kind in rows if role != "calls"}
+    later = dict(re.findall(r"`(/astra/\w+)` \(`(\S+?)`", document.split("Kept for the learned planner")[1].split("\n\n")[0]))
+    wanted = {
+        "Map": "nav_msgs/msg/OccupancyGrid", "MarkerArray": "visualization_msgs/msg/MarkerArray", "RobotModel": "std_msgs/msg/String",
+        "Polygon": "geometry_msgs/msg/PolygonStamped", "PoseWithCovariance": "geometry_msgs/msg/PoseWithCovarianceStamped",
+        "Odometry": "nav_msgs/msg/Odometry", "LaserScan": "sensor_msgs/msg/LaserScan", "Path": "nav_msgs/msg/Path", "Pose": "geometry_msgs/msg/PoseStamped",
+        "Image": "sensor_msgs/msg/Image", "SetInitialPose": "geometry_msgs/msg/PoseWithCovarianceStamped", "SetGoal": "geometry_msgs/msg/PoseStamped",
+    }  # fmt: skip
+    shown = displays(ROOT / "config" / "rviz" / "astra.rviz")
+    for topic, (kind, _) in shown.items():
+        assert wanted[kind] == (later[topic] if topic in later else types[topic][1]), topic
+    latched = {"/map", "/astra/graph_markers", "/robot_description", "/astra/footprint", "/astra/route", "/astra/hypotheses"}
+    assert {topic for topic, (_, durability) in shown.items() if durability == "Transient Local"} == latched
+    assert {"/astra/samples", "/astra/occupancy_forecast", "/goal_pose", "/initialpose"} <= set(shown)
+
+
+def test_rviz_looks_at_one_robot_of_several() -> None:
+    launch = ROOT / "launch" / "rviz.launch.py"
+    (alone,) = launch_evaluator.evaluate(launch, {}).nodes
+    assert alone["arguments"] == ["-d", str(ROOT / "config" / "rviz" / "astra.rviz")]
+    (second,) = launch_evaluator.evaluate(launch, {"namespace": "r2"}).nodes
+    assert second["namespace"] == "r2"
+    topics = set(displays(Path(second["arguments"][1])))
+    assert topics == {f"/r2{topic}" for topic in displays(Path(alone["arguments"][1]))}
+
+
+def test_two_robots_in_one_graph_share_no_name(tmp_path: Path) -> None:
+    """Nothing of ours is absolute but /clock, /diagnostics and the frames' names; heartbeats of another robot are nobody's."""
+    from astra.ros.watch import own_name
+
+    robots = [launch_evaluator.evaluate(ROOT / "launch" / "bringup.launch.py", {"map": str(tmp_path), "namespace": n}).nodes for n in ("r1", "r2")]
+    assert {node["namespace"] for node in robots[0]}.isdisjoint(node["namespace"] for node in robots[1])
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src" / "astra" / "ros").rglob("*.py") if "faults" not in str(path)]
+    makers = "create_publisher|create_subscription|PolledSubscription|create_service|create_client|ActionClient|ActionServer"
+    created = re.compile(rf'(?:{makers})\([^"\n]*"(/[^"]*)"')
+    absolute = {name for source in sources for name in created.findall(source)}
+    assert {name for name in absolute if not name.startswith("/ground_truth")} <= {"/clock", "/diagnostics", "/astra/localization", "/navigate_to_target"}
+    assert own_name("r1/astra_local", "/r1") == own_name("astra_local", "/") == "astra_local"
+    assert own_name("r1/astra_local", "/r2") is own_name("r1/astra_local", "/") is own_name("astra_local", "/r1") is None
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "launch").glob("*.launch.py")), ids=lambda p: p.name)

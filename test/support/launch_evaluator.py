@@ -102,9 +102,9 @@ class OpaqueFunction:
 
 class Node:
     def __init__(self, *, package: str, executable: str, name: str, namespace: Any, parameters: list[Any], **rest: Any) -> None:
-        assert set(rest) <= {"output", "respawn", "respawn_delay", "remappings"}, rest
+        assert set(rest) <= {"output", "respawn", "respawn_delay", "remappings", "arguments"}, rest
         self.namespace, self.parameters = namespace, parameters
-        self.values = {"package": package, "executable": executable, "name": name, "remappings": rest.get("remappings", [])}
+        self.values = {"package": package, "executable": executable, "name": name, **{key: rest.get(key, []) for key in ("remappings", "arguments")}}
 
     def visit(self, context: Context) -> None:
         parameters = [

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(signum, lambda *_: ended.set())
     with Supervisor(nodes, log_dir, namespace=args.namespace, say=lambda text: print(text, flush=True)) as stack:
         print(f"{', '.join(stack.names)} started in ROS domain {os.environ.get('ROS_DOMAIN_ID', '0')}; logs in {log_dir}; Ctrl-C ends", flush=True)
-        with Listener() as listener:
+        with Listener(args.namespace) as listener:
             began, missing = time.monotonic(), set(stack.names)
             while not ended.is_set() and not stack.failed:
                 listener.listen(0.5)

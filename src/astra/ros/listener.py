@@ -13,13 +13,15 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from astra.ros import qos
+from astra.ros.watch import own_name
 
 
 class Listener:
-    """A context manager around a node and a context of its own; nothing happens outside `listen`."""
+    """A context manager around a node and a context of its own; nothing happens outside `listen`. It hears the nodes of one namespace."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "") -> None:
         self.active: set[str] = set()
+        self._namespace = namespace
 
     def __enter__(self) -> Listener:
         self._context = rclpy.Context()
@@ -43,5 +45,6 @@ class Listener:
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
-            if status.name == f"{status.hardware_id}: state":
-                (self.active.add if status.level == DiagnosticStatus.OK else self.active.discard)(status.hardware_id)
+            name = own_name(status.hardware_id, self._namespace)
+            if name is not None and status.name == f"{status.hardware_id}: state":
+                (self.active.add if status.level == DiagnosticStatus.OK else self.active.discard)(name)

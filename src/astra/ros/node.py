@@ -51,6 +51,7 @@ class AstraLifecycleNode(LifecycleNode):
         super().__init__(name, **kwargs)
         logging.getLogger("astra").addHandler(_RosLogHandler(self.get_logger()))
         logging.getLogger("astra").setLevel(logging.INFO)
+        self.called = self.get_fully_qualified_name().lstrip("/")  # in diagnostics, where several robots speak on one topic
         self.declare_parameter("autostart", True)
         self.active = False
         self.steady = RosClock(clock_type=ClockType.STEADY_TIME)
@@ -101,7 +102,7 @@ class AstraLifecycleNode(LifecycleNode):
     def report(self, level: bytes, name: str, message: str, **values: object) -> None:
         """Set one diagnostic; a change of level or message is also logged once."""
         old = self._statuses.get(name)
-        status = DiagnosticStatus(level=level, name=f"{self.get_name()}: {name}", message=message, hardware_id=self.get_name())
+        status = DiagnosticStatus(level=level, name=f"{self.called}: {name}", message=message, hardware_id=self.called)
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._statuses[name] = status
         if old is None or old.level != level:
@@ -204,8 +205,8 @@ class AstraLifecycleNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         self._check_ownership()
         level = OK if self.active else WARN
-        state = DiagnosticStatus(level=level, name=f"{self.get_name()}: state", message="active" if self.active else "not active")
-        state.hardware_id = self.get_name()
+        state = DiagnosticStatus(level=level, name=f"{self.called}: state", message="active" if self.active else "not active")
+        state.hardware_id = self.called
         message = DiagnosticArray(status=[state, *self._statuses.values()])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -35,6 +35,12 @@ class Freshness:
         return self.age_s(steady_ns) <= self.limit_s
 
 
+def own_name(hardware_id: str, namespace: str) -> str | None:
+    """The node's name if it belongs to the robot of this namespace; None for those of other robots, which speak on the same /diagnostics."""
+    robot, _, name = hardware_id.rpartition("/")
+    return name if robot == namespace.strip("/") else None
+
+
 class Heartbeats:
     """Hears the 1 Hz diagnostics of the stack's nodes: whether each is alive and active, and what its worst status is.
 
@@ -53,8 +59,9 @@ class Heartbeats:
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
-            if status.name == f"{status.hardware_id}: state" and status.level == DiagnosticStatus.OK:
-                self._alive.setdefault(status.hardware_id, Freshness(self._limit_s)).arrived(self._node.steady_ns())
+            name = own_name(status.hardware_id, self._node.get_namespace())
+            if name is not None and status.name == f"{status.hardware_id}: state" and status.level == DiagnosticStatus.OK:
+                self._alive.setdefault(name, Freshness(self._limit_s)).arrived(self._node.steady_ns())
 
     def known(self, name: str) -> bool:
         """Whether the node was ever heard."""

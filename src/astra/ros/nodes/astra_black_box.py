@@ -24,6 +24,7 @@ from astra.ros.bag import BagWriter
 from astra.ros.deferred import SerialWorker
 from astra.ros.ring import Ring, Row
 from astra.ros.tap import DISCOVERY_PERIOD_S, DRAIN_PERIOD_S, TopicTap
+from astra.ros.watch import own_name
 
 MARK = "snapshot.json"
 TELLING = {"mission": ("BLOCKED", "LOST", "SENSORS_STALE", "CONTROLLER_FAILED", "UNKNOWN")}  # diagnostics whose `code` is a reason
@@ -119,8 +120,8 @@ class AstraBlackBox(node.AstraLifecycleNode):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """What turns bad is a reason; what stays bad is none."""
         for status in message.status:
-            bad = is_reason(status)
-            if bad and status.name not in self._bad and status.hardware_id != self.get_name():
+            bad = is_reason(status) and own_name(status.hardware_id, self.get_namespace()) not in (None, self.get_name())
+            if bad and status.name not in self._bad:
                 self._ask(f"{status.name}: {status.message}")
             (self._bad.add if bad else self._bad.discard)(status.name)
 
