@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class Eyes:
         forecaster = told.get("forecaster")
         self.forecaster = None if forecaster is None else from_mapping(ForecasterConfig, forecaster, str(folder / DESCRIPTION_FILE))
         names = (LOOK_FILE, SETTLE_FILE) if self.forecaster is None else (LOOK_FILE, SETTLE_FILE, FORECAST_FILE)
-        self.graphs = {name: _session(folder / name, c.threads) for name in names}
+        self.graphs = {name: _session(folder / name, 1 if name == LOOK_FILE else c.threads) for name in names}
+        self._helper = ThreadPoolExecutor(1, "eyes") if c.threads > 1 and len(rig.cameras) > 1 else None
         self.rig = rig
         fitted = CameraRig(tuple(replace(camera, model=fit_camera(camera.model, c)) for camera in rig.cameras))
         sizes = {(m.model.width, m.model.height) for m in fitted.cameras}
@@ -164,9 +166,21 @@ class Eyes:
             image = images.get(name)
             if state is CameraState.WORKS and image is not None:
                 batch[k] = fit_image(image, width, height).transpose(2, 0, 1)
-        features, depth = self.graphs[LOOK_FILE].run(None, {"images": batch / np.float32(255.0), "rays": self._rays})
+        features, depth = self._run_look(batch / np.float32(255.0))
         works = np.array([state is CameraState.WORKS for state in states.values()], np.float32)
         return features, depth * works[:, None, None, None]
+
+    def _run_look(self, images: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Each camera is looked at alone, so that two threads take half of them each: the steps within are too small to be shared."""
+        look = self.graphs[LOOK_FILE]
+        if self._helper is None:
+            features, depth = look.run(None, {"images": images, "rays": self._rays})
+            return features, depth
+        half = len(images) // 2
+        others = self._helper.submit(look.run, None, {"images": images[half:], "rays": self._rays[half:]})
+        first = look.run(None, {"images": images[:half], "rays": self._rays[:half]})
+        features, depth = (np.concatenate(both) for both in zip(first, others.result()))
+        return features, depth
 
     def _foresee(
         self, stamp_ns: int, odom_from_base: Pose2, volume: Float32Array, wide: Float32Array

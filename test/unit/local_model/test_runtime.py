@@ -94,6 +94,17 @@ def test_who_walks_counts_from_a_threshold_of_his_own() -> None:
     assert (combined(standing, movers, Thresholds(forecast=0.5, mover=0.9)) > 0.5).tolist() == [False, False, True]
 
 
+def test_two_threads_see_what_one_sees(folder: Path) -> None:
+    one, two = (Eyes(folder, rig(), replace(RUN, threads=count)).see(pictures(), 0, Pose2()) for count in (1, 2))
+    for name in ("wide", "near", "features", "depth_m", "forecast", "movers"):
+        np.testing.assert_allclose(getattr(two, name), getattr(one, name), atol=1e-5)
+
+
+def test_a_forecast_that_nobody_asks_for_is_not_made(folder: Path) -> None:
+    view = Eyes(folder, rig(), replace(RUN, moments_s=())).see(pictures(), 0, Pose2())
+    assert view.forecast is None and view.standing is None and view.movers is None
+
+
 def test_what_only_a_broken_camera_sees_is_unknown(folder: Path) -> None:
     well = Eyes(folder, rig(), RUN).see(pictures(), 0, Pose2())
     broken = pictures() | {"c0": np.zeros((100, 128, 3), np.uint8), "c2": None}
