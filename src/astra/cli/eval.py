@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   astra eval localization --out eval/where --maps eval/mapping/maps/home20000 --quick   one map
   astra eval faults --map maps/demo_office --out eval/faults       everything that may break, on a robot under way: a quarter of an hour
   astra eval planning --out eval/planning --model ours=models/planner   open loop, with peers: a quarter of an hour
+  astra eval planning --out eval/planning --model ours=models/planner --closed-loop 24   the same planners drive, kinematically
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour; localization: queries.jsonl, a line a query), results.json (a flat list of name, value, unit, n, ci95),
@@ -61,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="planning: an exported planner; may be given again")
     parser.add_argument("--peers", default="", metavar="NAMES", help="planning: only these peers, with commas; none: no peer (default: all)")
+    parser.add_argument("--closed-loop", type=int, default=0, metavar="N", help="planning: instead, N kinematic episodes (no pictures, no physics)")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
     parser.set_defaults(run=run)
 
@@ -151,8 +153,15 @@ def _planning(args: argparse.Namespace) -> int:
     for name, folder in models:
         if not (name and folder):
             raise BadInputError(f"--model {name}: give it as NAME=DIR")
+    named = tuple((name, Path(folder)) for name, folder in models)
+    if args.closed_loop:
+        from astra.evaluation import planning_loop
+
+        planning_loop.run(planning_loop.LoopTableConfig(args.split, args.closed_loop, named), args.out, _progress)
+        print((args.out / planning_loop.REPORT).read_text(encoding="utf-8"))
+        return 0
     chosen = PEERS if not args.peers else tuple(name for name in args.peers.split(",") if name != "none")
-    config = PlanningTableConfig(args.split, 50 if args.quick else 400, tuple((name, Path(folder)) for name, folder in models), chosen)
+    config = PlanningTableConfig(args.split, 50 if args.quick else 400, named, chosen)
     run(config, args.out, _progress)
     print((args.out / "report.md").read_text(encoding="utf-8"))
     return 0

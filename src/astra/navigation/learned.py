@@ -155,6 +155,9 @@ class LearnedPlanner:
         last = int(np.flatnonzero(moves)[-1]) + 1
         way = np.concatenate([np.zeros((1, 3)), poses[:last]])
         speeds = np.concatenate([lengths[:1], lengths[:last]]) / step_s
+        # Where the robot speeds up at first, the path's speed is what it speeds up to: how fast is the controller's business.
+        peak = int(np.argmax(np.append(np.diff(speeds) < 0.0, True)))
+        speeds[:peak] = speeds[peak]
         return LocalPath(scene.stamp_ns, _placed(way, here), speeds, True, cost)
 
 

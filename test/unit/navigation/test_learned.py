@@ -71,6 +71,15 @@ def test_a_free_way_becomes_a_path_in_odom() -> None:
     assert path.end().distance_to(HERE @ Pose2(1.5, 0.0, 0.0)) < 1e-6 and path.speeds_mps == pytest.approx(0.5)
 
 
+def test_a_path_asks_for_the_speed_that_the_robot_is_to_reach() -> None:
+    fan = Fan(turns=(0.0,))
+    poses = fan.sample(np.zeros(0, np.float32), np.zeros(0), np.zeros(0), 1, np.random.default_rng(0))
+    poses[0, :, 0] = np.cumsum(0.25 * np.array([0.1, 0.3, *[0.5] * 8, 0.3, 0.1]))
+    fan.sample = lambda *_, **__: poses  # type: ignore[method-assign]
+    speeds = LearnedPlanner(fan).plan(scene([], speed=0.0), to(2.5, 0.0)).speeds_mps
+    assert speeds[:10] == pytest.approx(0.5) and speeds[-1] == pytest.approx(0.1)
+
+
 def test_a_blocked_way_is_left_for_a_free_one_and_the_choice_is_kept() -> None:
     planner = LearnedPlanner(Fan(turns=(-0.6, 0.0, 0.6)))
     left = planner.plan(scene([(1.0, -1.5, 1.3, 0.15)]), to(2.5, 0.0))
