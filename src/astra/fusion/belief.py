@@ -1,11 +1,13 @@
 """What the odometry believes, and how a stretch of motion changes it: the error-state filter's mathematics, without any bookkeeping.
 
-States, in the order of the covariance (7, 7):
+States, in the order of the covariance (9, 9):
 
     x, y [m], yaw [rad]        odom_from_base
     bias [rad/s]               the gyro reads the yaw rate plus this
     scale                      the base moves (1 + scale) for each metre that the wheels tell
     skew [rad/m], track        the wheels' yaw is (1 + track) · yaw + skew · distance
+    stretch, bend [rad/m]      Δposes tell (1 + stretch) times the way, and turn by bend for each metre too far: what is seen is taken for nearer than
+                               it is for a while, or a camera hangs askew, so that Δposes err alike for seconds
 
 Wheels and gyro enter as inputs; what they disagree about (`compare_turns`), rest (`learn_bias`) and Δposes (`fuse_delta`) as measurements.
 A clone of an earlier pose (`cross`, its covariance with the states now) lets a Δpose refer to two moments (stochastic cloning;
@@ -23,7 +25,8 @@ from astra.core.types import FloatArray, seconds
 from astra.fusion.odometry_config import OdometryConfig
 from astra.geometry.se2 import Pose2, wrap_angle
 
-BIAS, SCALE, SKEW, TRACK = 3, 4, 5, 6
+BIAS, SCALE, SKEW, TRACK, STRETCH, BEND = 3, 4, 5, 6, 7, 8
+STATES = 9
 _MISFIT_SHARE = 0.1  # of each comparison in `misfit`
 
 
@@ -79,7 +82,7 @@ class TurnSum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Belief:
-    """Mean and covariance of the states at a stamp; `cross` (3, 7) belongs to the cloned pose `clone`, covariance `clone_covariance` (3, 3)."""
+    """Mean and covariance of the states at a stamp; `cross` (3, 9) belongs to the cloned pose `clone`, covariance `clone_covariance` (3, 3)."""
 
     stamp_ns: int
     pose: Pose2
@@ -89,6 +92,8 @@ class Belief:
     track: float
     covariance: FloatArray
     sums: TurnSum = field(default_factory=TurnSum)
+    stretch: float = 0.0
+    bend: float = 0.0
     misfit: float = 9.0  # how much larger the squared surprises of wheels against gyro are than expected: skid steering, carpets
     clone: Pose2 | None = None
     clone_covariance: FloatArray | None = None
@@ -100,8 +105,10 @@ class Belief:
         deviations = (
             1e-4, 1e-4, 1e-4,  # never singular
             config.gyro_bias_initial_sigma_radps, config.scale_initial_sigma, config.wheel_skew_initial_sigma, config.wheel_track_initial_sigma,
+            config.delta_stretch_sigma, config.delta_bend_sigma,
         )  # fmt: skip
-        return Belief(0, pose, 0.0, 0.0, 0.0, 0.0, np.diag(np.square(deviations)))
+        scale = -config.wheel_creep / (1.0 + config.wheel_creep)
+        return Belief(0, pose, 0.0, scale, 0.0, 0.0, np.diag(np.square(deviations)))
 
     def cloned(self) -> Belief:
         """The same belief with its pose remembered."""
@@ -146,14 +153,21 @@ def advance(belief: Belief, interval: Interval, config: OdometryConfig) -> Belie
     cross = belief.cross
     if cross is not None:
         cross = np.hstack([cross @ jacobian.T, cross[:, 3:]])
+    stays = math.exp(-span_s / config.delta_wander_s)
+    covariance[STRETCH:] *= stays
+    covariance[:, STRETCH:] *= stays
+    covariance[[STRETCH, BEND], [STRETCH, BEND]] += (1.0 - stays**2) * np.square((config.delta_stretch_sigma, config.delta_bend_sigma))
+    if cross is not None:
+        cross[:, STRETCH:] *= stays
+    belief = replace(belief, stretch=stays * belief.stretch, bend=stays * belief.bend)
     after = replace(belief, stamp_ns=interval.end_ns, pose=pose, covariance=covariance, cross=cross)
     return compare_turns(after, interval, config)
 
 
 def _jacobian(belief: Belief, after: Pose2, interval: Interval, turned: float) -> FloatArray:
-    """d(x, y, yaw) / d(states) (3, 7), with the chord as the lever of a heading error."""
+    """d(x, y, yaw) / d(states) (3, 9), with the chord as the lever of a heading error."""
     dx, dy = after.x - belief.pose.x, after.y - belief.pose.y
-    jacobian = np.zeros((3, 7))
+    jacobian = np.zeros((3, STATES))
     jacobian[0, 0] = jacobian[1, 1] = jacobian[2, 2] = 1.0
     jacobian[0, 2], jacobian[1, 2] = -dy, dx
     stretch = 1.0 / (1.0 + belief.scale)
@@ -193,7 +207,7 @@ def learn_bias(belief: Belief, span_s: float, gyro_rad: float, config: OdometryC
 
     Schmidt's form: a robot that stands does not move in /odom, so that only the sensors' errors are corrected.
     """
-    row = np.zeros(7)
+    row = np.zeros(STATES)
     row[BIAS] = 1.0
     walked = belief.covariance.copy()
     walked[BIAS, BIAS] += config.gyro_bias_walk**2 * span_s
@@ -219,7 +233,7 @@ def compare_turns(belief: Belief, interval: Interval, config: OdometryConfig) ->
     if sums.span_s < config.wheel_check_s:
         return replace(belief, sums=sums)
     turned = sums.gyro_rad - belief.bias * sums.span_s
-    row = np.zeros(7)
+    row = np.zeros(STATES)
     row[BIAS], row[SKEW], row[TRACK] = -(1.0 + belief.track) * sums.span_s, sums.travel_m, turned
     variance = config.gyro_noise**2 * sums.span_s + config.wheel_yaw_tick_rad**2
     variance += (config.wheel_lag_s * sums.swing_radps) ** 2
@@ -239,35 +253,40 @@ def _scalar_update(belief: Belief, row: FloatArray, surprise: float, variance: f
     gain = spread / (float(row @ spread) + variance)
     if hold_pose:
         gain[:3] = 0.0
-    keep = np.eye(7) - np.outer(gain, row)
+    keep = np.eye(STATES) - np.outer(gain, row)
     covariance = keep @ belief.covariance @ keep.T + variance * np.outer(gain, gain)
     cross = None if belief.cross is None else belief.cross @ keep.T
     return _corrected(replace(belief, covariance=covariance, cross=cross), gain * surprise)
 
 
 def _corrected(belief: Belief, by: FloatArray) -> Belief:
-    x, y, yaw, bias, scale, skew, track = by.tolist()
+    x, y, yaw, bias, scale, skew, track, stretch, bend = by.tolist()
     pose = Pose2(belief.pose.x + x, belief.pose.y + y, wrap_angle(belief.pose.yaw + yaw))
     return replace(
-        belief, pose=pose, bias=belief.bias + bias, scale=belief.scale + scale, skew=belief.skew + skew, track=belief.track + track
+        belief, pose=pose, bias=belief.bias + bias, scale=belief.scale + scale, skew=belief.skew + skew, track=belief.track + track,
+        stretch=belief.stretch + stretch, bend=belief.bend + bend,
     )  # fmt: skip
 
 
 def delta_surprise(belief: Belief, delta: Pose2) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """A Δpose against the belief and its clone: surprise (3,), its covariance without the Δpose's own (3, 3), and the gain's left part (7, 3).
+    """A Δpose against the belief and its clone: surprise (3,), its covariance without the Δpose's own (3, 3), and the gain's left part (9, 3).
 
-        Δ = clone⁻¹ @ pose
+        Δ = clone⁻¹ @ pose, its way (1 + stretch) times as far and its turn bend · way more
     """
     assert belief.clone is not None and belief.cross is not None and belief.clone_covariance is not None
-    expected = belief.clone.inverse() @ belief.pose
+    expected, longer = belief.clone.inverse() @ belief.pose, 1.0 + belief.stretch
     c, s = math.cos(belief.clone.yaw), math.sin(belief.clone.yaw)
-    now = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    then = -now.copy()
-    then[0, 2], then[1, 2] = expected.y, -expected.x
-    joint = np.block([[belief.covariance[:3, :3], belief.cross[:, :3].T], [belief.cross[:, :3], belief.clone_covariance]])
+    to_pose = np.array([[longer * c, longer * s, 0.0], [-longer * s, longer * c, 0.0], [0.0, 0.0, 1.0]])
+    then = -to_pose
+    then[0, 2], then[1, 2] = longer * expected.y, -longer * expected.x
+    now = np.zeros((3, STATES))
+    now[:, :3] = to_pose
+    now[:2, STRETCH], now[2, BEND] = (expected.x, expected.y), expected.x
+    joint = np.block([[belief.covariance, belief.cross.T], [belief.cross, belief.clone_covariance]])
     both = np.hstack([now, then])
-    spread = belief.covariance[:, :3] @ now.T + belief.cross.T @ then.T
-    surprise = np.array([delta.x - expected.x, delta.y - expected.y, wrap_angle(delta.yaw - expected.yaw)])
+    spread = belief.covariance @ now.T + belief.cross.T @ then.T
+    turn = expected.yaw + belief.bend * expected.x
+    surprise = np.array([delta.x - longer * expected.x, delta.y - longer * expected.y, wrap_angle(delta.yaw - turn)])
     return surprise, both @ joint @ both.T, spread
 
 

@@ -22,6 +22,7 @@ class OdometryConfig:
     gyro_noise: float = 4e-4  # rad/s/√Hz
     gyro_bias_walk: float = 1e-4  # rad/s/√s
     gyro_bias_initial_sigma_radps: float = 0.008
+    wheel_creep: float = 0.0  # how much farther than the base the wheels turn, as far as it is known beforehand: tyres creep by up to 2 %
     scale_initial_sigma: float = 0.009  # of the wheels' travel: radius and creep
     wheel_skew_initial_sigma: float = 0.03  # how much the wheels' yaw is off for each metre driven, rad/m: radii that differ
     wheel_track_initial_sigma: float = 0.02  # and for each radian turned: track and creep
@@ -59,6 +60,9 @@ class OdometryConfig:
     max_speed_mps: float = 5.0
     max_turn_radps: float = 12.0
     delta_memory_s: float = 2.0  # how late a Δpose may come
+    delta_stretch_sigma: float = 0.04  # Δposes of vision err alike for seconds: in their length …
+    delta_bend_sigma: float = 0.006  # … and in their turn, rad for each metre …
+    delta_wander_s: float = 6.0  # … for about so long
     delta_gate: float = 16.27  # χ² with 3 degrees of freedom: one true Δpose in a thousand is refused
     delta_revolt: int = 3  # so many refused in a row, and it is the wheels that are wrong
     correction_s: float = 0.3  # a correction by a Δpose is let into /odom over this time, so that it stays continuous
@@ -66,5 +70,7 @@ class OdometryConfig:
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
+            if name != "wheel_creep":
+                require(math.isfinite(value) and value > 0.0, name, value, "a finite number > 0")
+        require(0.0 <= self.wheel_creep <= 0.2, "wheel_creep", self.wheel_creep, "in [0, 0.2]")
         require(self.wheel_timeout_s <= self.max_gap_s, "wheel_timeout_s", self.wheel_timeout_s, "at most max_gap_s")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -386,6 +386,7 @@ def test_trust_returns_when_wheels_and_accelerometer_change_together() -> None:
 
 # --- Δposes -----------------------------------------------------------------------------------------------------------------------------
 
+TRUE_DELTAS = OdometryConfig(delta_stretch_sigma=1e-3, delta_bend_sigma=1e-4)  # they never err alike
 TIGHT = np.diag([0.002**2, 0.002**2, 0.001**2])
 
 
@@ -413,13 +414,33 @@ def test_late_deltas_teach_the_wheels_scale_and_shrink_the_error(delay_s: float)
     """Wheels 2 % too large; frames 0.1 s apart and off the wheels' stamps."""
     record = drive(20.0, lambda t: 0.51, lambda t: 0.3)
     deltas = [delta(0.107 + 0.1 * i, 0.207 + 0.1 * i, Pose2.exp(0.05, 0.0, 0.03)) for i in range(195)]
-    odometry = WheelImuOdometry()
+    odometry = WheelImuOdometry(TRUE_DELTAS)
     feed_with_deltas(odometry, record, deltas, delay_s)
     assert odometry.count_delta(DeltaOutcome.FUSED) == len(deltas)
     assert odometry.wheel_scale == pytest.approx(-0.0196, abs=0.002)
     truth = Pose2.exp(0.5 * 20.0, 0.0, 0.3 * 20.0)
     alone = integrate(record.wheel, record.imu).at(record.wheel[-1].stamp_ns)
     assert odometry.state.odom_from_base.distance_to(truth) < 0.5 * alone.distance_to(truth)
+
+
+def test_deltas_that_err_alike_do_not_teach_the_wheels_scale() -> None:
+    """Vision takes all for 5 % farther off than it is; the wheels are right."""
+    record = drive(20.0, lambda t: 0.5, lambda t: 0.3)
+    deltas = [delta(0.1 + 0.2 * i, 0.3 + 0.2 * i, Pose2.exp(0.105, 0.0, 0.06)) for i in range(98)]
+    found = []
+    for stretch in (0.04, 1e-3):
+        odometry = WheelImuOdometry(replace(OdometryConfig(), delta_stretch_sigma=stretch))
+        feed_with_deltas(odometry, record, deltas, 0.05)
+        found.append(abs(odometry.wheel_scale))
+        assert np.linalg.eigvalsh(odometry.state.covariance)[0] > 0
+    assert found[0] < 0.01 < found[1]
+
+
+def test_creep_that_is_known_beforehand_is_the_scale_to_begin_with() -> None:
+    record = drive(10.0, lambda t: 0.505, lambda t: 0.0)
+    odometry = WheelImuOdometry(replace(OdometryConfig(), wheel_creep=0.01))
+    feed(odometry, record)
+    assert odometry.state.odom_from_base.x == pytest.approx(5.0, abs=0.01)
 
 
 def test_a_delta_that_came_late_does_what_one_in_time_would_have_done() -> None:
@@ -447,7 +468,7 @@ def test_a_delta_ahead_of_the_wheels_waits() -> None:
 def test_the_told_pose_is_continuous_while_deltas_correct_it() -> None:
     record = drive(10.0, lambda t: 0.55, lambda t: 0.0)
     deltas = [delta(0.1 + 0.5 * i, 0.6 + 0.5 * i, Pose2(0.25)) for i in range(18)]
-    odometry, steps, last = WheelImuOdometry(), [], Pose2()
+    odometry, steps, last = WheelImuOdometry(TRUE_DELTAS), [], Pose2()
     due = sorted(deltas, key=lambda d: d.to_ns)
     for i, twist in enumerate(record.wheel):
         feed(odometry, Drive([twist], record.imu[4 * i - 3 if i else 0 : 4 * i + 1]))
