@@ -109,10 +109,11 @@ def results(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if not chosen:
                 continue
             n = len(chosen)
-            touched, none = (sum(bool(row[key]) for row in chosen) for key in ("touched", "none"))
+            touched, still, none = (sum(bool(row[key]) for row in chosen) for key in ("touched", "touched_still", "none"))
             means = {key: float(np.mean([row[key] for row in chosen])) for key in ("room_m", "apart_m", "end_m", "speed_mps", "expert_mps")}
             entries: list[tuple[str, float, str, list[float]]] = [
-                ("collision", 100.0 * touched / n, "%", wilson(touched, n)), ("no_way", 100.0 * none / n, "%", wilson(none, n)),
+                ("collision", 100.0 * touched / n, "%", wilson(touched, n)), ("collision_still", 100.0 * still / n, "%", wilson(still, n)),
+                ("no_way", 100.0 * none / n, "%", wilson(none, n)),
                 ("least_room", means["room_m"], "m", []), ("displacement", means["apart_m"], "m", []), ("end_displacement", means["end_m"], "m", []),
                 ("speed", means["speed_mps"], "m/s", []), ("speed_of_expert", means["speed_mps"] / max(means["expert_mps"], 1e-6), "", []),
                 ("cpu_median", float(np.median([row["cpu_ms"] for row in chosen])), "ms", []),
@@ -133,15 +134,14 @@ def report(rows: list[dict[str, Any]], config: PlanningTableConfig) -> str:
     found = {row["name"]: row for row in results(rows)}
     lines = [f"# Open-loop planning, {config.split} worlds", ""]
     for group in GROUPS:
-        head = "| planner | n | collision % [95 %] | no way % | least room m | displacement m | speed / expert's | CPU ms |"
-        lines += [f"## {group.replace('_', ' ')}", "", head, "|---|---|---|---|---|---|---|---|"]
+        head = "| planner | n | collision % [95 %] | with what stands % | no way % | least room m | displacement m | speed / expert's | CPU ms |"
+        lines += [f"## {group.replace('_', ' ')}", "", head, "|---|---|---|---|---|---|---|---|---|"]
         for name in dict.fromkeys(row["planner"] for row in rows):
-            at = {key: found.get(f"{group}/{name}/{key}") for key in ("collision", "no_way", "least_room", "displacement", "speed_of_expert", "cpu_median")}
-            hit = at["collision"]
+            hit = found.get(f"{group}/{name}/collision")
             if hit is None:
                 continue
-            digits = {"no_way": 1, "least_room": 3, "displacement": 3, "speed_of_expert": 2, "cpu_median": 1}
-            others = [f"{row['value']:.{places}f}" for key, places in digits.items() if (row := at[key]) is not None]
+            digits = {"collision_still": 1, "no_way": 1, "least_room": 3, "displacement": 3, "speed_of_expert": 2, "cpu_median": 1}
+            others = [f"{found[f'{group}/{name}/{key}']['value']:.{places}f}" for key, places in digits.items()]
             lines.append(f"| {name} | {hit['n']} | {hit['value']:.1f} [{hit['ci95'][0]:.1f}, {hit['ci95'][1]:.1f}] | {' | '.join(others)} |")
         lines.append("")
     return "\n".join(lines)

@@ -122,7 +122,7 @@ def dwa(trajectory: TrajectoryConfig, radius_m: float) -> Proposer:
     return propose
 
 
-def mppi(trajectory: TrajectoryConfig, radius_m: float, *, truth: bool = False, samples: int = 400, rounds: int = 4) -> Proposer:
+def mppi(trajectory: TrajectoryConfig, radius_m: float, *, truth: bool = False, samples: int = 400, rounds: int = 8) -> Proposer:
     """PyPI's pytorch-mppi on what the robot knows, or on the truth with everybody's future.
 
     Raises:
@@ -132,7 +132,7 @@ def mppi(trajectory: TrajectoryConfig, radius_m: float, *, truth: bool = False, 
         import torch
         from pytorch_mppi import MPPI  # type: ignore[import-not-found]
     except ImportError as error:
-        raise BadInputError("the peer mppi needs pip install --no-deps pytorch-mppi==0.9.1 arm-pytorch-utilities==0.5.0") from error
+        raise BadInputError("the peer mppi needs pip install --no-deps pytorch-mppi==0.9.1 arm-pytorch-utilities==0.5.0 pytorch-seed==0.2.0") from error
 
     dt = trajectory.step_s
 
@@ -148,12 +148,12 @@ def mppi(trajectory: TrajectoryConfig, radius_m: float, *, truth: bool = False, 
             where = (scene.field, 2 * FINE_M, scene.movers[t + 1]) if truth else (known, FINE_M, scene.discs)
             room = _room(where[0], where[1], where[2], poses, radius_m)
             left = np.hypot(*(poses[:, :2] - scene.goal[:2]).T)
-            price = left + 4.0 * np.clip(1.0 - room / 0.25, 0.0, 2.0) ** 2 + 300.0 * (room < 0.02)
+            price = 2.0 * left + 4.0 * np.clip(1.0 - room / 0.25, 0.0, 2.0) ** 2 + 300.0 * (room < 0.02)
             return torch.from_numpy(price) + 0.05 * action[:, 1].square()
 
         torch.manual_seed(0)
         controller = MPPI(
-            dynamics, cost, 3, torch.diag(torch.tensor([0.04, 0.25], dtype=torch.float64)), num_samples=samples, horizon=trajectory.steps, lambda_=0.3,
+            dynamics, cost, 3, torch.diag(torch.tensor([0.04, 0.25], dtype=torch.float64)), num_samples=samples, horizon=trajectory.steps, lambda_=0.05,
             u_min=torch.tensor([0.0, -MAX_RADPS], dtype=torch.float64), u_max=torch.tensor([MAX_MPS, MAX_RADPS], dtype=torch.float64),
             step_dependent_dynamics=True, u_init=torch.tensor(scene.velocity[0]), U_init=torch.tensor(np.repeat(scene.velocity[:1], trajectory.steps, axis=0)),
         )  # fmt: skip

@@ -23,6 +23,7 @@ AHEAD_M = 2.5  # of the subgoal, as `navigation.route_driver` has it
 FINE_M = 0.05
 SLACK_M = 0.01  # what the truth's interpolation may be wrong by
 PARTS = 2  # poses judged a step
+FAULT_MPS = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +53,11 @@ class PlanScene:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What became of one trajectory: touched anything, least room [m], distances from the expert's [m], length over time [m/s]."""
+    """What became of one trajectory: touched anything that stands, or somebody while in motion; only what stands; least room to what stands [m],
+    distances from the expert's [m], length over time [m/s]. People walk on by their timetables: who walks into a robot that stands is not its fault."""
 
     touched: bool
+    touched_still: bool
     room_m: float
     apart_m: float
     end_m: float
@@ -89,12 +92,14 @@ def judge(poses: FloatArray, scene: PlanScene, radius_m: float, step_s: float, m
     low = np.minimum(np.floor(at).astype(int), len(scene.movers) - 2)
     share = (at - low)[:, None]
     movers = (1.0 - share[..., None]) * scene.movers[low] + share[..., None] * scene.movers[low + 1]
-    room = np.minimum(room, (np.hypot(movers[..., 0] - x[:, None], movers[..., 1] - y[:, None]) - movers[..., 2]).min(axis=1)) - radius_m
+    beside = (np.hypot(movers[..., 0] - x[:, None], movers[..., 1] - y[:, None]) - movers[..., 2]).min(axis=1) - radius_m
+    moves = np.hypot(np.diff(x, prepend=0.0), np.diff(y, prepend=0.0)) * PARTS / step_s > FAULT_MPS
+    still = float(room.min()) - radius_m
     apart = np.hypot(*(poses - scene.plan)[:, :2].T)
     seconds = step_s * len(poses)
     lengths = [float(np.hypot(*np.diff(way[:, :2], axis=0, prepend=np.zeros((1, 2))).T).sum()) for way in (poses, scene.plan)]
-    least = float(room.min())
-    return Judgement(least < -SLACK_M, least, float(apart.mean()), float(apart[-1]), lengths[0] / seconds, lengths[1] / seconds)
+    into = bool((moves & (beside < -SLACK_M)).any())
+    return Judgement(still < -SLACK_M or into, still < -SLACK_M, still, float(apart.mean()), float(apart[-1]), lengths[0] / seconds, lengths[1] / seconds)
 
 
 def _scene(name: str, row: dict[str, Any]) -> PlanScene:
