@@ -80,7 +80,7 @@ def estimates(taken: OdometryRun) -> dict[str, Trajectory]:
 def measure(taken: OdometryRun) -> Row:
     """Everything about one run that a figure needs."""
     happened, driven = events(taken), estimates(taken)
-    methods = {name: _errors(taken, estimate, happened) for name, estimate in driven.items()}
+    methods = {name: track_errors(taken, estimate, happened) for name, estimate in driven.items()}
     return {
         "name": taken.name, "length_m": taken.truth.length_m(), "events": {name: len(spans) for name, spans in happened.items()}, "methods": methods,
         "nees": {"wheel": relative_nees(taken, ()), ASTRA: relative_nees(taken, taken.imu)},
@@ -88,7 +88,8 @@ def measure(taken: OdometryRun) -> Row:
     }  # fmt: skip
 
 
-def _errors(taken: OdometryRun, estimate: Trajectory, happened: Mapping[str, IntArray]) -> Row:
+def track_errors(taken: OdometryRun, estimate: Trajectory, happened: Mapping[str, IntArray]) -> Row:
+    """ATE of the run, and errors by length of stretch and by event."""
     pair = pair_tracks(taken.truth, estimate)
     row: Row = {"ate_m": ate_m(pair), "stretches": {}, "events": {}}
     for length in LENGTHS_M:
@@ -137,6 +138,14 @@ def standstill_drift(spans_ns: IntArray, estimate: Trajectory) -> list[float]:
 
 def figures(rows: Sequence[Row]) -> list[Result]:
     """The figures over all runs, method by method, then by event, then consistency."""
+    gain = 1.0 - _mean([r["methods"][ASTRA]["ate_m"] for r in rows]) / _mean([r["methods"]["wheels + gyro EKF"]["ate_m"] for r in rows])
+    results = method_figures(rows)
+    results.append(Result(f"{ASTRA}: lower ATE than wheels + gyro EKF", 100.0 * gain, "%", len(rows)))
+    return results + _consistency(rows)
+
+
+def method_figures(rows: Sequence[Row]) -> list[Result]:
+    """RTE, RRE and ATE by method, length of stretch and event."""
     results = [Result("runs", float(len(rows)), "", len(rows)), Result("length_mean", _mean([r["length_m"] for r in rows]), "m", len(rows))]
     for name in rows[0]["methods"]:
         mine = [row["methods"][name] for row in rows]
@@ -146,16 +155,14 @@ def figures(rows: Sequence[Row]) -> list[Result]:
             for column, (what, unit) in enumerate((("RTE", "%"), ("RRE", "°/10 m"), ("ATE", "m"))):
                 if have:
                     results.append(_figure(f"{name}: {what} over {length:g} m", [h[column] for h in have], unit))
-        for event in ("none", "slip", "spin", "standstill"):
+        for event in ("none", "slip", "spin", "standstill", "featureless"):
             have = [m["events"][event] for m in mine if event in m["events"]]
             weights = [h[2] for h in have]
             for column, (what, unit) in enumerate((("RTE", "%"), ("RRE", "°/10 m"))):
                 if have:
                     value = float(np.average([h[column] for h in have], weights=weights))
                     results.append(Result(f"{name}: {what} over 5 m, {event}", value, unit, sum(weights)))
-    gain = 1.0 - _mean([r["methods"][ASTRA]["ate_m"] for r in rows]) / _mean([r["methods"]["wheels + gyro EKF"]["ate_m"] for r in rows])
-    results.append(Result(f"{ASTRA}: lower ATE than wheels + gyro EKF", 100.0 * gain, "%", len(rows)))
-    return results + _consistency(rows)
+    return results
 
 
 def _consistency(rows: Sequence[Row]) -> list[Result]:
@@ -180,7 +187,7 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else math.nan
 
 
-def draw_run(out: Path, taken: OdometryRun) -> None:
+def draw_run(out: Path, taken: OdometryRun, driven: Mapping[str, Trajectory] | None = None) -> None:
     """Truth and every method's trajectory from above, laid on each other at the start."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -188,7 +195,7 @@ def draw_run(out: Path, taken: OdometryRun) -> None:
     figure = Figure(figsize=(8.0, 7.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    pairs = {name: pair_tracks(taken.truth, estimate) for name, estimate in estimates(taken).items()}
+    pairs = {name: pair_tracks(taken.truth, estimate) for name, estimate in (driven or estimates(taken)).items()}
     truth = next(iter(pairs.values())).truth
     own = relative(truth[0], truth)
     axes.plot(own[:, 0], own[:, 1], color="black", linewidth=2.5, label="truth")

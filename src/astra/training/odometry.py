@@ -15,6 +15,8 @@ from astra.core.config import from_mapping, require
 from astra.core.errors import BadInputError
 from astra.core.paths import recipe_hash
 from astra.core.types import AnyArray, Float32Array
+from astra.datasets.odometry_noise import SensorNoise
+from astra.datasets.odometry_rides import Ride, eyes_key, load_ride, take_in
 from astra.local_model.config import Encoder3dConfig
 from astra.local_model.odometry.config import IMU_COLUMNS, MODALITIES, POINT_COLUMNS, WHEEL_COLUMNS, OdometryHeadConfig
 from astra.local_model.odometry.head import OdometryHead, l1, nll
@@ -22,8 +24,6 @@ from astra.local_model.odometry.points import PointsConfig
 from astra.local_model.runtime import DESCRIPTION_FILE, read_description
 from astra.sim.randomize import RandomizationConfig
 from astra.training.loop import LoopConfig, device_of, process, read_weights, train
-from astra.training.odometry_noise import SensorNoise
-from astra.training.odometry_rides import Ride, eyes_key, load_ride, take_in
 
 logger = logging.getLogger(__name__)
 SUBSETS = {"vision": (1, 0, 0), "imu": (0, 1, 0), "wheel": (0, 0, 1), "vision+imu": (1, 1, 0), "imu+wheel": (0, 1, 1), "all": (1, 1, 1)}

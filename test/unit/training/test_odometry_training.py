@@ -16,6 +16,8 @@ import torch
 from astra.core.errors import BadInputError
 from astra.core.types import CameraFrame, ImuSample, Scene, WheelTwist, nanoseconds
 from astra.datasets import DriveWriter
+from astra.datasets.odometry_noise import SensorNoise, disturbed
+from astra.datasets.odometry_rides import Ride, eyes_key, load_ride, take_in
 from astra.datasets.origin import DriveOrigin
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
 from astra.local_model.odometry.config import OdometryHeadConfig
@@ -25,8 +27,6 @@ from astra.local_model.odometry.runtime import DESCRIPTION_FILE, LearnedOdometry
 from astra.training.export_odometry import export_odometry, load_head
 from astra.training.loop import LoopConfig, with_weights
 from astra.training.odometry import Steps, TrainOdometryConfig, dropped, run, scores, stage_losses
-from astra.training.odometry_noise import SensorNoise, disturbed
-from astra.training.odometry_rides import Ride, eyes_key, load_ride, take_in
 
 EYES = Path(__file__).resolve().parents[3] / "models" / "eyes"
 CAMERA = CameraModel.from_fov(160, 112, math.pi / 2)
@@ -223,7 +223,8 @@ def test_the_robot_feels_what_torch_feels(trained: tuple[Path, Path], model: Pat
     for sensors in (("vision",), ("vision", "imu", "wheel")):
         learned = LearnedOdometry(model, sensors)
         told = [
-            learned.push(int(stamp), np.asarray(f, np.float32), imu, wheel, motion) for stamp, f, motion in zip(ride.stamps_ns, ride.features, follow(out))
+            learned.push(int(stamp), np.asarray(f, np.float32), imu, wheel, motion and motion.columns())
+            for stamp, f, motion in zip(ride.stamps_ns, ride.features, follow(out))
         ]
         assert told[0] is None
         data = Steps([ride], config)

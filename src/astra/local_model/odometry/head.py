@@ -72,8 +72,7 @@ class StepTokens(nn.Module):
 
     def tokens(self, seen: Tensor, points: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor) -> Tensor:
         """(B, 3, width): vision, IMU, wheels."""
-        if self.told is not None:
-            seen = seen + self.told(points)
+        seen = seen + (self.told(points) if self.told is not None else 0.0 * points[:, :1])  # an input that is not used stays one
         felt = self.imu_out(self.imu(imu)[0][:, -1])
         rolled = self.wheel_out(self.wheel(wheel)[0][:, -1])
         return torch.stack([seen, felt, rolled], dim=1) + self.lasting(lasts_s[:, None])[:, None]
@@ -115,9 +114,7 @@ class MotionHead(nn.Module):
         full = torch.einsum("bm,mij->bij", told[:, n:], self.place)
         eye = torch.eye(n, dtype=full.dtype, device=full.device)
         factor = full * (1.0 - eye) + full.clamp(_SMALLEST, _LARGEST).exp() * eye
-        motion = told[:, :n] * self.units
-        if self.config.points:
-            motion = motion + (points * (there[:, -1, :1] * points[:, :1])) @ self.guess
+        motion = told[:, :n] * self.units + float(self.config.points) * (points * (there[:, -1, :1] * points[:, :1])) @ self.guess
         return motion, factor * self.units[:, None]
 
 

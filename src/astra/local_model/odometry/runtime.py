@@ -15,7 +15,6 @@ from astra.core.config import from_mapping
 from astra.core.errors import BadInputError
 from astra.core.types import Float32Array, FloatArray, ImuSample, WheelTwist, seconds
 from astra.local_model.odometry.config import MODALITIES, POINT_COLUMNS, OdometryHeadConfig
-from astra.local_model.odometry.points import PointMotion
 from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
 
 FORMAT_VERSION = 2
@@ -64,7 +63,7 @@ class LearnedOdometry:
         self._before: tuple[int, Float32Array | None] | None = None
 
     def push(
-        self, stamp_ns: int, features: Float32Array | None, imu: Sequence[ImuSample], wheel: Sequence[WheelTwist], points: PointMotion | None = None
+        self, stamp_ns: int, features: Float32Array | None, imu: Sequence[ImuSample], wheel: Sequence[WheelTwist], points: Float32Array | None = None
     ) -> StepMotion | None:
         """Take a frame; the motion since the last one, or None where there is none to compare with.
 
@@ -75,7 +74,7 @@ class LearnedOdometry:
             features: (C, Y, X) of the eyes' `View`; None when no camera worked.
             imu: readings since the last frame at least, in base_link's axes; older and newer ones are passed over.
             wheel: likewise.
-            points: what `points.PointOdometry` says of the step, if anything.
+            points: (14,) `PointMotion.columns` of the step, if points were followed.
 
         Raises:
             BadInputError: features of another shape than the head was made for.
@@ -89,7 +88,7 @@ class LearnedOdometry:
         there = np.array([before[1] is not None and here is not None, felt.any(), rolled.any()]) & self._allowed
         blank = self._blank
         frames = (before[1], here) if there[0] else (blank, blank)
-        told = np.zeros(POINT_COLUMNS, np.float32) if points is None else points.columns()
+        told = np.zeros(POINT_COLUMNS, np.float32) if points is None else points
         self._kept.append((self._tokens(frames, told, felt, rolled, seconds(stamp_ns - before[0])), there.astype(np.float32)))
         if not there.any():
             return None

@@ -23,13 +23,13 @@ from astra.datasets import open_drive
 from astra.datasets.columns import NpyColumn
 from astra.datasets.drive import Drive
 from astra.datasets.mounting import imu_on_base
+from astra.datasets.odometry_noise import SensorNoise, disturbed, standing
 from astra.geometry import Pose2, Pose3, Trajectory
 from astra.local_model.health import CameraState
 from astra.local_model.odometry.config import POINT_COLUMNS, OdometryHeadConfig
 from astra.local_model.odometry.points import PointOdometry, PointsConfig, grey_pictures, pixel_rays
 from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
 from astra.local_model.runtime import LOOK_FILE, SETTLE_FILE, Eyes, EyesConfig, View
-from astra.training.odometry_noise import SensorNoise, disturbed, standing
 
 logger = logging.getLogger(__name__)
 FEATURES_FILE, READINGS_FILE, FACTS_FILE = "features.npy", "readings.npz", "ride.json"
@@ -187,7 +187,7 @@ def steps_of(
 
 def _looks(drive: Drive, folder: Path, odometry: Trajectory) -> Iterator[tuple[View, UInt8Array]]:
     """What the eyes see, and the grey pictures (V, h, w) they see it in."""
-    eyes, last_ns = Eyes(folder, drive.rig, EyesConfig()), -nanoseconds(1e9)
+    eyes, last_ns = Eyes(folder, drive.rig, EyesConfig(moments_s=())), -nanoseconds(1e9)
     for observation in drive.observations():
         if observation.stamp_ns - last_ns >= nanoseconds(PERIOD_S - EARLY_S):
             last_ns = observation.stamp_ns
