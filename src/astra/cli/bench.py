@@ -11,12 +11,13 @@ EXAMPLES = """examples:
   astra bench sim --out bench/sim --quick    a tenth of it
   astra bench map --out bench/map            a map of 100, 300 and 1,000 frames (a quarter of an hour; up to 100 with --quick)
   astra bench local --out bench/local        a tick of the eyes: wall and CPU time, memory, with one thread or --threads
+  astra bench planner --out bench/planner --model models/planner              a tick of the learned planner with its shield
   astra bench precision --samples samples/validate --out bench/precision      the eyes in int8, fp16 and bf16 beside fp32
   astra bench sim --out bench/sim --ros      and the simulator as a ROS node in real time
 
 Writes results.json (a flat list of name, value, unit, n, ci95) and report.md. What an earlier run measured of the generated worlds is kept.
 """
-PARTS = ("sim", "map", "local", "precision")
+PARTS = ("sim", "map", "local", "planner", "precision")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worlds", type=int, help="how many worlds to generate (default: 200; 9 with --quick)")
     parser.add_argument("--quick", action="store_true", help="few worlds, few poses, no SfM")
     parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime, for local (default: %(default)s)")
+    parser.add_argument("--model", type=Path, default=Path("models/planner"), help="the exported planner, for planner (default: %(default)s)")
     parser.add_argument("--samples", type=Path, help="sample set of validation worlds, for precision")
     parser.add_argument("--ros", action="store_true", help="also run the simulator's ROS node for 20 s")
     parser.set_defaults(run=run)
@@ -40,6 +42,13 @@ def run(args: argparse.Namespace) -> int:
 
         ticks = bench_local.BenchLocalConfig(ticks=50 if args.quick else 200, threads=args.threads)
         bench_local.run(ticks, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
+    if args.part == "planner":
+        from astra.evaluation import bench_planner
+
+        planner = bench_planner.BenchPlannerConfig(args.model, ticks=20 if args.quick else 100)
+        bench_planner.run(planner, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     if args.part == "precision":

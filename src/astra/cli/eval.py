@@ -53,8 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eyes", type=Path, default=Path("models/eyes"), help="occupancy, forecast: the exported eyes (default: %(default)s)")
     parser.add_argument("--maps", type=Path, help="localization, relocalization: folder of maps that `astra eval mapping` has built (OUT/maps)")
     parser.add_argument("--queries", type=int, default=100, metavar="N", help="localization: images a map (default: %(default)s; 20 with --quick)")
-    parser.add_argument("--frames", type=int, default=1, metavar="K", help="localization: also up to K frames of motion, every fifth query (default: 1, none)")
-    parser.add_argument("--foreign", action="store_true", help="localization: also images of another of the worlds, every second query")
+    parser.add_argument("--frames", type=int, default=1, metavar="K", help="localization: also up to K frames of motion, every 20th query (default: 1, none)")
+    parser.add_argument("--foreign", action="store_true", help="localization: also images of another of the worlds, every fourth query")
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
     parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="faults: the map to drive on (default: %(default)s)")
     parser.add_argument("--world", type=Path, help="faults: the world that the map is of (default: the demonstration's office)")
@@ -62,8 +62,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="planning: an exported planner; may be given again")
     parser.add_argument("--peers", default="", metavar="NAMES", help="planning: only these peers, with commas; none: no peer (default: all)")
+    parser.add_argument("--forecast", action="store_true", help="planning: the models also with the true future of whom the robot sees")
+    parser.add_argument("--steps", type=int, nargs="*", default=[], metavar="N", help="planning: other numbers of solver steps, with the first model")
     parser.add_argument("--closed-loop", type=int, default=0, metavar="N", help="planning: instead, N kinematic episodes (no pictures, no physics)")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")
+    parser.add_argument("--drives", type=Path, nargs="*", default=[], help="odometry: recorded drives of the split, to measure odometry that sees")
+    parser.add_argument("--head", type=Path, default=Path("models/odometry"), help="odometry: the exported head (default: %(default)s)")
+    parser.add_argument("--two-frames", type=Path, help="odometry: an exported head of one step without points, BEV-ODOM, beside it")
+    parser.add_argument("--rides", type=Path, help="odometry: where what the eyes saw is kept (default: rides, below --out)")
     parser.set_defaults(run=run)
 
 
@@ -72,6 +78,12 @@ def run(args: argparse.Namespace) -> int:
     if args.table == "odometry":
         from astra.evaluation import odometry
 
+        if args.drives:
+            from astra.evaluation.odometry_vision import SeenTableConfig, run_seen
+
+            run_seen(SeenTableConfig(tuple(args.drives), args.head, args.two_frames, args.eyes, args.rides, args.split), args.out, _progress)
+            print((args.out / "report.md").read_text(encoding="utf-8"))
+            return 0
         odometry.run(odometry.OdometryTableConfig(args.split, 6 if args.quick else 60, args.again), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
@@ -161,7 +173,7 @@ def _planning(args: argparse.Namespace) -> int:
         print((args.out / planning_loop.REPORT).read_text(encoding="utf-8"))
         return 0
     chosen = PEERS if not args.peers else tuple(name for name in args.peers.split(",") if name != "none")
-    config = PlanningTableConfig(args.split, 50 if args.quick else 400, named, chosen)
+    config = PlanningTableConfig(args.split, 50 if args.quick else 400, named, chosen, steps=tuple(args.steps), forecast=args.forecast)
     run(config, args.out, _progress)
     print((args.out / "report.md").read_text(encoding="utf-8"))
     return 0

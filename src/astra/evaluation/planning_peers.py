@@ -14,7 +14,7 @@ from astra.evaluation.planning_scenes import FINE_M, PlanScene
 from astra.geometry.distance import distance_to_occupied, sample_bilinear
 from astra.geometry.se2 import Pose2
 from astra.local_model.planning.choice import ChoiceConfig, Situation, costs
-from astra.local_model.planning.config import MapConfig, TrajectoryConfig
+from astra.local_model.planning.config import PlannerConfig, TrajectoryConfig
 from astra.local_model.planning.maps import clearance_maps, distance_of
 from astra.local_model.planning.runtime import TrajectorySampler
 from astra.navigation.control import ControlConfig, RegulatedPurePursuit
@@ -27,13 +27,13 @@ TICK_S = 0.05
 MAX_MPS, MAX_RADPS, MAX_MPS2, MAX_RADPS2 = 0.6, 1.2, 0.8, 2.5
 
 
-def learned(sampler: TrajectorySampler, count: int, radius_m: float, steps: int | None = None, seed: int = 0) -> Proposer:
-    """The learned planner: one sample, or the best of several by what the robot knows."""
+def learned(sampler: TrajectorySampler, count: int, radius_m: float, steps: int | None = None, *, forecast: bool = False) -> Proposer:
+    """The learned planner: one sample, or the best of several by what the robot knows; `forecast`: with the true future of whom it sees."""
     config = ChoiceConfig()
 
     def propose(scene: PlanScene) -> FloatArray | None:
-        rng = np.random.default_rng([seed, *scene.name.encode()])
-        maps = scene_maps(scene, radius_m, sampler.config.maps)
+        rng = np.random.default_rng([0, *scene.name.encode()])
+        maps = scene_maps(scene, radius_m, sampler.config, forecast=forecast)
         poses = sampler.sample(maps, scene.velocity, scene.goal, count, rng, steps=steps)
         if count == 1:
             return np.asarray(poses[0])
@@ -46,10 +46,11 @@ def learned(sampler: TrajectorySampler, count: int, radius_m: float, steps: int 
     return propose
 
 
-def scene_maps(scene: PlanScene, radius_m: float, config: MapConfig) -> Float32Array:
-    """The network's maps without a forecast: who is seen now is taken to stay."""
-    discs = np.repeat(scene.discs[None], len(config.moments_s), axis=0)
-    return clearance_maps(distance_of(scene.occupied, config), scene.known[::2, ::2], discs, radius_m, config)
+def scene_maps(scene: PlanScene, radius_m: float, config: PlannerConfig, *, forecast: bool) -> Float32Array:
+    """The network's maps; without a forecast, who is seen now is taken to stay."""
+    moments = np.round(np.array(config.maps.moments_s) / config.trajectory.step_s).astype(int)
+    discs = scene.movers[moments if forecast else 0 * moments][:, scene.seen]
+    return clearance_maps(distance_of(scene.occupied, config.maps), scene.known[::2, ::2], discs, radius_m, config.maps)
 
 
 def classical(trajectory: TrajectoryConfig) -> Proposer:

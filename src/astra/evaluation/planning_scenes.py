@@ -29,7 +29,8 @@ FAULT_MPS = 0.05
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanScene:
     """One moment. Known to the robot: occupied, known (2Y, 2X) cells of 0.05 m around base_link, discs (D, 3) of movers it sees, velocity (H, 2) newest
-    first, goal (4,) x, y, yaw, final, route (N, 2). The truth: field (Y, X) Φ [m], movers (T + 1, D, 3) from now on, plan (T, 3) of the expert."""
+    first, goal (4,) x, y, yaw, final, route (N, 2). The truth: field (Y, X) Φ [m], movers (T + 1, D', 3) from now on, seen (D',) which of them are the
+    discs that it sees, plan (T, 3) of the expert."""
 
     name: str
     occupied: BoolArray
@@ -40,6 +41,7 @@ class PlanScene:
     route: FloatArray
     field: Float32Array
     movers: FloatArray
+    seen: BoolArray
     plan: FloatArray
 
     def grid(self) -> LocalGrid:
@@ -112,5 +114,5 @@ def _scene(name: str, row: dict[str, Any]) -> PlanScene:
     goal = np.array([*row["goal"], 1.0]) if final else np.array([*route[-1], 0.0, 0.0])
     return PlanScene(
         name, occupied, known, movers[0][row["disc_seen"]], row["velocity"].astype(np.float64), goal, route, row["field"].astype(np.float32), movers,
-        row["plan"].astype(np.float64),
+        row["disc_seen"], row["plan"].astype(np.float64),
     )  # fmt: skip

@@ -30,7 +30,7 @@ class Sampler(Protocol):
     config: PlannerConfig
 
     def sample(
-        self, maps: Float32Array, velocity: FloatArray, goal: FloatArray, count: int, rng: np.random.Generator, *, spread: float = 1.0
+        self, maps: Float32Array, velocity: FloatArray, goal: FloatArray, count: int, rng: np.random.Generator, *, steps: int | None = None, spread: float = 1.0
     ) -> FloatArray: ...
 
 
@@ -40,6 +40,7 @@ class LearnedConfig:
 
     model: str = ""  # folder of the exported planner
     samples: int = 10
+    steps: int = 0  # of the solver; 0: as the model says
     second_spread: float = 1.5  # of the noise, where no sample is free; 0: no second try
     radius_m: float = 0.22  # of the disc that the maps are made for
     shortest_m: float = 0.12  # a shorter trajectory stands or turns
@@ -50,6 +51,7 @@ class LearnedConfig:
 
     def __post_init__(self) -> None:
         require(1 <= self.samples <= 200, "samples", self.samples, "between 1 and 200")
+        require(0 <= self.steps <= 100, "steps", self.steps, "between 0 and 100")
         for name in ("second_spread", "radius_m", "shortest_m", "turn_rad", "turn_path_m"):
             require(0.0 <= getattr(self, name) < 10.0, name, getattr(self, name), "between 0 and 10")
 
@@ -93,7 +95,7 @@ class LearnedPlanner:
         for spread in (1.0, config.second_spread):
             if spread == 0.0:
                 break
-            poses = self._sampler.sample(maps, velocity, told, config.samples, self._rng, spread=spread)
+            poses = self._sampler.sample(maps, velocity, told, config.samples, self._rng, steps=config.steps or None, spread=spread)
             cost, free = costs(poses, situation, config.choice, self._sampler.config.maps)
             best = int(np.argmin(np.where(free & np.isfinite(cost), cost, np.inf)))
             if free[best] and np.isfinite(cost[best]):

@@ -34,9 +34,7 @@ class _Refine(nn.Module):
         self.refine = model.refine
 
     def forward(self, x: Tensor, t: Tensor, tokens: Tensor, maps: Tensor, fine: Tensor, goal: Tensor) -> Tensor:
-        n = x.shape[0]
-        scene = ReadScene(*(part.expand(n, *part.shape[1:]) for part in (tokens, maps, fine, goal)))
-        out: Tensor = self.refine(x, t, scene)
+        out: Tensor = self.refine(x, t, ReadScene(tokens, maps, fine, goal))
         return out
 
 

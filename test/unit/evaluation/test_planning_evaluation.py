@@ -36,7 +36,8 @@ def scene(wall_m: float = 10.0, mover: tuple[float, float, int] | None = None, k
         movers[mover[2] :, 0] = mover[0], mover[1], 0.2
     velocity = np.tile([0.5, 0.0], (4, 1))
     route = np.column_stack([np.linspace(0.0, 2.5, 11), np.zeros(11)])
-    return PlanScene(name, occupied, np.ones((128, 128), bool), movers[0, :0], velocity, np.array([2.5, 0.0, 0.0, 0.0]), route, field, movers, straight(0.5))
+    goal, seen = np.array([2.5, 0.0, 0.0, 0.0]), np.zeros(1, bool)
+    return PlanScene(name, occupied, np.ones((128, 128), bool), movers[0, :0], velocity, goal, route, field, movers, seen, straight(0.5))
 
 
 def test_walls_and_people_are_touched_when_the_robot_is_there() -> None:

@@ -180,6 +180,15 @@ def test_every_head_learns_two_ways_and_the_goal_tells_which(head: str) -> None:
         assert (ends > 0.3).all() and (ends.std() > 1e-6) == (head != "act")
 
 
+def test_many_trajectories_in_one_scene_are_as_each_in_its_own() -> None:
+    torch.manual_seed(0)
+    model = Planner(SMALL).eval()
+    x, t = torch.randn(5, 6, 3), torch.rand(5)
+    with torch.no_grad():
+        read = model.encoder(scene(0.5))
+        torch.testing.assert_close(model.refine(x, t, read), model.refine(x, t, read.repeat(5)), atol=1e-5, rtol=0)
+
+
 def test_the_eyes_features_are_heeded_where_there_are_any() -> None:
     torch.manual_seed(0)
     model = Planner(replace(SMALL, features=5)).eval()

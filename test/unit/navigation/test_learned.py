@@ -28,14 +28,16 @@ class Fan:
         self.maps: Float32Array = np.zeros(0, np.float32)
         self.velocity: FloatArray = np.zeros(0)
 
-    def sample(self, maps: Float32Array, velocity: FloatArray, goal: FloatArray, count: int, rng: np.random.Generator, *, spread: float = 1.0) -> FloatArray:
+    def sample(
+        self, maps: Float32Array, velocity: FloatArray, goal: FloatArray, count: int, rng: np.random.Generator, *, steps: int | None = None, spread: float = 1.0
+    ) -> FloatArray:
         self.maps, self.velocity = maps, velocity
         self.spreads.append(spread)
-        steps = 0.25 * np.arange(1, 13)
+        at = 0.25 * np.arange(1, 13)
         out = []
         for turn in self.turns:
-            middle = turn * (steps - 0.125)
-            out.append(np.stack([np.cumsum(0.25 * self.speed * np.cos(middle)), np.cumsum(0.25 * self.speed * np.sin(middle)), turn * steps], axis=1))
+            middle = turn * (at - 0.125)
+            out.append(np.stack([np.cumsum(0.25 * self.speed * np.cos(middle)), np.cumsum(0.25 * self.speed * np.sin(middle)), turn * at], axis=1))
         return np.stack(out)
 
 

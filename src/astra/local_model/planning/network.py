@@ -77,7 +77,7 @@ class SceneEncoder(nn.Module):
 
 
 class Refiner(nn.Module):
-    """What becomes of scaled steps x (N, T, 3) at t (N,) in a scene (N, …)."""
+    """What becomes of scaled steps x (N, T, 3) at t (N,) in scenes (N, …), or in one scene (1, …) for all of them, which costs half."""
 
     def __init__(self, config: PlannerConfig) -> None:
         super().__init__()
@@ -97,14 +97,24 @@ class Refiner(nn.Module):
             latent, x = x.flatten(1)[:, : c.latent], torch.zeros_like(x)
         poses = poses_from_steps(unscaled(x, c.trajectory))
         at = poses[..., :2] / (0.5 * c.maps.size_m)
-        seen = torch.cat([_looked_up(scene.maps, at), _looked_up(scene.fine, at)], -1)
+        seen = torch.cat([_looked_up(maps, self._shared(at, scene)) for maps in (scene.maps, scene.fine)], -1).view(*at.shape[:2], -1)
         left = (scene.goal[:, None, :2] - poses[..., :2]) / GOAL_CAP_M
         queries = self.step(torch.cat([x, seen, at, poses[..., 2:].cos(), poses[..., 2:].sin(), left, left.norm(dim=-1, keepdim=True)], -1))
         queries = queries + self.order + self.moment(time_features(t))[:, None]
         if self.style is not None and latent is not None:
             queries = queries + self.style(latent)[:, None]
-        out: Tensor = self.leave(self.decoder(queries, scene.tokens))
+        for layer in self.decoder.layers:
+            queries = queries + layer._sa_block(layer.norm1(queries), None, None)
+            asked = self._shared(layer.norm2(queries), scene)
+            queries = queries + layer.multihead_attn(asked, scene.tokens, scene.tokens, need_weights=False)[0].view(queries.shape)
+            queries = queries + layer._ff_block(layer.norm3(queries))
+        out: Tensor = self.leave(self.decoder.norm(queries))
         return out
+
+    @staticmethod
+    def _shared(x: Tensor, scene: ReadScene) -> Tensor:
+        """(N, T, C) as it is asked of N scenes, or as one long row (1, N·T, C) of one."""
+        return x.reshape(1, -1, x.shape[-1]) if scene.tokens.shape[0] == 1 else x
 
 
 class Planner(nn.Module):
