@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
 from ros_bench import RosBench, ros_bench
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
@@ -50,7 +53,7 @@ class Sample(node.AstraLifecycleNode):
         self.words.publish(String(data=text))
 
     def on_setup(self):
-        config = params.declare_config(self, Config)
+        config = params.declare_config(self, Config, dynamic=("rate_hz",), on_change=self.renew)
         if config.fail == "typed":
             raise MapError("map /x is damaged")
         if config.fail == "bug":
@@ -60,6 +63,9 @@ class Sample(node.AstraLifecycleNode):
         self.timer = self.create_timer(0.05, self.tell, clock=self.steady)
         self.config = config
         logging.getLogger("astra.core").warning("a word from the core")
+
+    def renew(self, config):
+        self.config = config
 
     def tell(self):
         self.say(repr(self.config))
@@ -135,6 +141,34 @@ def test_what_cannot_be_meant_ends_the_process_with_one_clear_word(bench: RosBen
     process = bench.start("sample", parameters, code=CODE)
     assert process.popen.wait(15.0) == code
     assert named in process.output
+
+
+def test_parameters_describe_themselves_and_change_within_their_bounds(bench: RosBench, words: list[str]) -> None:
+    bench.start("sample", code=CODE)
+    bench.until(lambda: bench.active("sample"), 15.0, "the node")
+
+    def ask(service: Any, name: str, request: Any) -> Any:
+        client = bench.node.create_client(service, f"/sample/{name}")
+        bench.until(client.service_is_ready, 5.0, name)
+        answer = client.call_async(request)
+        bench.until(answer.done, 5.0, f"an answer of {name}")
+        return answer.result()
+
+    rate, depth = ask(DescribeParameters, "describe_parameters", DescribeParameters.Request(names=["rate_hz", "inner.depth"])).descriptors
+    assert (rate.description, rate.read_only, rate.additional_constraints) == ("how often [Hz]", False, "between 0 and 50 Hz")
+    assert (rate.floating_point_range[0].from_value, rate.floating_point_range[0].to_value) == (0.0, 50.0)
+    assert depth.read_only
+
+    def change(name: str, value: float) -> Any:
+        return ask(SetParameters, "set_parameters", SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])).results[0]
+
+    assert change("rate_hz", 20.0).successful
+    bench.until(lambda: "rate_hz=20.0" in words[-2], 5.0, "the change")
+    too_fast, nought, fixed = change("rate_hz", 60.0), change("rate_hz", 0.0), change("inner.depth", 3)
+    assert not too_fast.successful and "50" in too_fast.reason
+    assert not nought.successful and "rate_hz = 0.0 is out of bounds: must be between 0 and 50 Hz" in nought.reason  # an end that is left out
+    assert not fixed.successful
+    assert "rate_hz=20.0" in words[-2] or "rate_hz=20.0" in words[-1]
 
 
 def test_a_lifecycle_manager_can_lead_it_through_all_states_and_again(bench: RosBench, words: list[str]) -> None:

@@ -97,7 +97,7 @@ class AstraController(node.AstraLifecycleNode):
 
     def on_setup(self) -> None:
         """Declare parameters, serve the actions, subscribe."""
-        self._config = config = params.declare_config(self, ControllerNodeConfig)
+        self._config = config = params.declare_config(self, ControllerNodeConfig, dynamic=("control.", "motion.", "gate."), on_change=self._reconfigure)
         self._gate = VelocityGate(config.gate, config.footprint.build())
         self._history, self._repeats = PoseHistory(), RepeatWatch()
         self._tf = TfBuffer(self, polled=True)
@@ -126,6 +126,11 @@ class AstraController(node.AstraLifecycleNode):
         ]
         # Steady time: if a simulator's clock stands still, the robot must still be stopped.
         self._timer = self.create_timer(1.0 / config.controller_frequency, self._tick, clock=self.steady)
+
+    def _reconfigure(self, config: ControllerNodeConfig) -> None:
+        """Limits hold at once, the rest from the next goal on."""
+        self._config = config
+        self._gate.config = config.gate
 
     def on_stop(self) -> None:
         """End the goal and stop the robot."""

@@ -42,6 +42,7 @@ from astra.ros.tf import TfBroadcaster
 
 CHECK_PERIOD_S = 0.1
 STANDSTILL_M, STANDSTILL_RAD = 0.02, 0.03
+DYNAMIC = ("lost_period_s", "tracking_period_s", "standing_period_s", "max_cpu_share", "max_lost_cpu_share")  # may be changed while the node runs
 AT_ONCE = -(10**18)
 
 
@@ -82,7 +83,7 @@ class AstraGlobal(AstraLifecycleNode):
 
     def on_setup(self) -> None:
         """Declare parameters, load the map, create everything."""
-        self.config = config = params.declare_config(self, GlobalNodeConfig)
+        self.config = config = params.declare_config(self, GlobalNodeConfig, dynamic=DYNAMIC, on_change=self._reconfigure)
         self.engine: Engine | None = Engine.load(Path(config.map), config) if config.map else None
         self.roots = [Path(root).resolve() for root in config.map_roots] or ([Path(config.map).resolve().parent] if config.map else [])
         self._belief = Whereabouts(config.whereabouts, config.relocalization)
@@ -109,6 +110,10 @@ class AstraGlobal(AstraLifecycleNode):
         self._requests = GlobalServices(self, self)
         self._is_set_up = True
         self._show_map()
+
+    def _reconfigure(self, config: GlobalNodeConfig) -> None:
+        """How often to localize, from now on."""
+        self.config = config
 
     def on_start(self) -> None:
         """Begin to localize and to publish."""

@@ -43,6 +43,7 @@ END_CODES = {DriveEnd.NO_PATH: FollowPath.Result.NO_VALID_CONTROL, DriveEnd.NO_P
 WATCH_PERIOD_S = 0.1
 ODOMETRY = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 WARNING_S = 3.0
+DYNAMIC = ("driver.", "scan_timeout", "odometry_timeout", "subgoal_timeout", "stale_allowance", "controller_allowance", "speed_limit_ahead")  # while it runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class AstraLocal(node.AstraLifecycleNode):
 
     def on_setup(self) -> None:
         """Declare parameters, serve the action, subscribe."""
-        self._config = config = params.declare_config(self, LocalNodeConfig)
+        self._config = config = params.declare_config(self, LocalNodeConfig, dynamic=DYNAMIC, on_change=self._reconfigure)
         self._history = PoseHistory()
         self._tf = TfBuffer(self, polled=True)
         self._odom_frame = "odom"
@@ -146,6 +147,10 @@ class AstraLocal(node.AstraLifecycleNode):
             self.create_subscription(PoseStamped, "astra/subgoal", self._on_subgoal, qos.RELIABLE),
         ]
         self._timer = self.create_timer(WATCH_PERIOD_S, self._watch, clock=self.steady)
+
+    def _reconfigure(self, config: LocalNodeConfig) -> None:
+        """Limits hold at once, the driver's from the next route on."""
+        self._config = config
 
     def on_start(self) -> None:
         """Show the robot's outline."""

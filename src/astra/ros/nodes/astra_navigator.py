@@ -29,6 +29,8 @@ from astra.ros.robot_watch import RobotWatch, WatchConfig
 from astra.ros.tf import TransformUnavailableError
 from astra.topomap.routes import RouteConfig
 
+DYNAMIC = ("mission.", "feedback_period_s", "subgoal_ahead_m")  # may be changed while the node runs
+
 
 @dataclass(frozen=True, slots=True)
 class NavigatorConfig:
@@ -79,7 +81,7 @@ class AstraNavigator(node.AstraLifecycleNode):
 
     def on_setup(self) -> None:
         """Declare parameters, listen, open the doors."""
-        self._config = config = params.declare_config(self, NavigatorConfig)
+        self._config = config = params.declare_config(self, NavigatorConfig, dynamic=DYNAMIC, on_change=self._reconfigure)
         self._map_frame = config.watch.map_frame
         self._watch = RobotWatch(self, config.watch)
         self._motions = Motions(self, config.motions, self._watch.heartbeats)
@@ -96,6 +98,10 @@ class AstraNavigator(node.AstraLifecycleNode):
         if config.subscribe_goal_pose:
             self._clicks = self.create_subscription(PoseStamped, "goal_pose", self._on_goal_pose, qos.RELIABLE)
         self._timer = self.create_timer(1.0 / config.tick_hz, self._tick, clock=self.steady)
+
+    def _reconfigure(self, config: NavigatorConfig) -> None:
+        """For the next mission, and for feedback at once."""
+        self._config = config
 
     def _serve(self, action_type: Any, name: str, on_start: Any) -> TickedActionServer:
         server = TickedActionServer(self, action_type, name, on_start, lambda _: self.active)
