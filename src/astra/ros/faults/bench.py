@@ -39,10 +39,14 @@ class StackBench:
         places: (two or more, 3) poses on the map between which the robot patrols.
         out: folder for logs and the recording.
         say: receives one line per event.
+        record, faulty: with the recorder, and with the simulator that breaks on order.
     """
 
-    def __init__(self, world: Path, topomap: Path, start: str, places: FloatArray, out: Path, say: Callable[[str], None]) -> None:
-        self.nodes = tuple(map(_broken, describe(StackOptions(map=topomap, sim=SimOptions(world, start, 1), record=out / "recording"))))
+    def __init__(
+        self, world: Path, topomap: Path, start: str, places: FloatArray, out: Path, say: Callable[[str], None], *, record: bool = True, faulty: bool = True
+    ) -> None:
+        options = StackOptions(map=topomap, sim=SimOptions(world, start, 1), record=out / "recording" if record else None)
+        self.nodes = tuple(_broken(spec) if faulty else spec for spec in describe(options))
         self.supervisor = Supervisor(self.nodes, out / "logs", config=MANY_RESTARTS, say=say)
         self.places, self.say, self.out = places, say, out
         self.truth: list[tuple[float, float, float, float, float, float]] = []
@@ -98,6 +102,11 @@ class StackBench:
     def now_s() -> float:
         """The time base of what is written down: when a message was sent counts, not when a busy watcher got to hear it."""
         return time.time()
+
+    @staticmethod
+    def since(when: float, began: float) -> float:
+        """Time from one steady moment to another [s]."""
+        return when - began
 
     # --- time ---------------------------------------------------------------------------------------------------------------------
 
