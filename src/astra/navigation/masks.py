@@ -7,8 +7,10 @@ from `LETHAL` on; of speed masks, 0 is "no limit".
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from astra.core.types import BoolArray, FloatArray
 from astra.geometry.distance import distance_to_occupied
 from astra.geometry.se2 import Pose2
 from astra.navigation.grid import LocalGrid, border_points
+from astra.navigation.protocols import LocalPath, LocalScene, Planner, Subgoal
 
 LETHAL = 100.0
 
@@ -106,3 +109,61 @@ class Rules:
         half_diagonal = np.float32(grid.resolution_m * math.sqrt(0.5))
         near = np.maximum(distance_to_occupied(zone, grid.resolution_m) - half_diagonal, np.float32(0.0))
         return replace(grid, occupied=grid.occupied | zone, distance=np.minimum(grid.distance, near), points=np.concatenate([grid.points, border]))
+
+
+def load_mask(kind: MaskKind, path: Path, base: float = 0.0, multiplier: float = 1.0) -> FilterMask:
+    """A mask as Nav2's map_server keeps it: a YAML file that names an image, with `mode: scale` for speed limits.
+
+    Raises:
+        BadInputError: it cannot be read, or its values make no sense.
+    """
+    import cv2
+    import yaml
+
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        x, y, yaw = (float(value) for value in told["origin"])
+        resolution, name = float(told["resolution"]), str(told["image"])
+        negate, free, taken = bool(int(told.get("negate", 0))), float(told.get("free_thresh", 0.25)), float(told.get("occupied_thresh", 0.65))
+        mode = str(told.get("mode", "trinary"))
+    except (OSError, UnicodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise BadInputError(f"cannot read the mask {path}: {error}") from error
+    image = cv2.imread(str(path.parent / name), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise BadInputError(f"cannot read the mask's image {path.parent / name}")
+    if mode not in ("trinary", "scale") or not free < taken:
+        raise BadInputError(f"{path}: mode {mode!r} must be trinary or scale, free_thresh {free} below occupied_thresh {taken}")
+    share = np.asarray(image, np.float64)[::-1] / 255.0
+    share = share if negate else 1.0 - share
+    between = np.full(share.shape, -1.0) if mode == "trinary" else 100.0 * (share - free) / (taken - free)
+    values = np.where(share >= taken, 100.0, np.where(share <= free, 0.0, np.round(between)))
+    return FilterMask(kind, values, resolution, Pose2(x, y, yaw), base, multiplier)
+
+
+class Ruled:
+    """A planner whose grid holds the keep-out zones and whose paths keep the speed limits (`navigation.protocols.Planner`).
+
+    Args:
+        planner: that knows of no masks.
+        rules: those in force now.
+        full_speed_mps: what a limit in percent is of.
+    """
+
+    def __init__(self, planner: Planner, rules: Callable[[], Rules | None], full_speed_mps: float) -> None:
+        self._planner, self._rules, self._full_speed_mps = planner, rules, full_speed_mps
+
+    def reset(self) -> None:
+        """Forget the last path."""
+        self._planner.reset()
+
+    def plan(self, scene: LocalScene, subgoal: Subgoal) -> LocalPath:
+        """The planner's path, no faster than the masks allow.
+
+        Raises:
+            LocalPlanError: there is none.
+        """
+        rules = self._rules()
+        if rules is None:
+            return self._planner.plan(scene, subgoal)
+        path = self._planner.plan(replace(scene, grid=rules.applied(scene.grid)), subgoal)
+        return replace(path, speeds_mps=np.minimum(path.speeds_mps, rules.speed_limits(path.poses[:, :2], self._full_speed_mps)))

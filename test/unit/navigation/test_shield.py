@@ -11,7 +11,7 @@ from astra.core.errors import BadInputError
 from astra.geometry import Pose2
 from astra.navigation.footprint import Footprint
 from astra.navigation.gate import Ages
-from astra.navigation.masks import FilterMask, MaskKind, Rules
+from astra.navigation.masks import FilterMask, MaskKind, Ruled, Rules, load_mask
 from astra.navigation.planner import ClassicalPlanner
 from astra.navigation.protocols import LocalPath, LocalPlanError, LocalScene, NoLocalPath, Planner, Subgoal
 from astra.navigation.shield import Foretold, Reason, Shield, ShieldConfig, ShieldedPlanner, occupied_points
@@ -249,3 +249,30 @@ def test_masks_that_make_no_sense_are_refused() -> None:
         mask(MaskKind.KEEP_OUT, 101)
     with pytest.raises(BadInputError):
         mask(MaskKind.KEEP_OUT, math.nan)
+
+
+def test_masks_are_read_as_map_server_keeps_them(tmp_path) -> None:
+    import cv2
+
+    image = np.full((4, 6), 255, np.uint8)
+    image[0, 5] = 0  # the picture's top right: the mask's last row
+    image[3, 0] = 102
+    cv2.imwrite(str(tmp_path / "mask.png"), image)
+    told = "image: mask.png\nresolution: 0.5\norigin: [1.0, 2.0, 0.0]\nnegate: 0\noccupied_thresh: 1.0\nfree_thresh: 0.0\nmode: scale\n"
+    (tmp_path / "mask.yaml").write_text(told)
+    speed = load_mask(MaskKind.SPEED_PERCENT, tmp_path / "mask.yaml")
+    assert speed.at(np.array([[1.1, 2.1], [3.9, 3.9], [1.1, 3.9]])).tolist()[:2] == [60.0, 100.0]
+    (tmp_path / "mask.yaml").write_text(told.replace("scale", "raw"))
+    for wrong in ("mask.yaml", "none.yaml"):
+        with pytest.raises(BadInputError):
+            load_mask(MaskKind.KEEP_OUT, tmp_path / wrong)
+
+
+def test_a_planner_alone_keeps_to_masks_too(room) -> None:
+    free = ClassicalPlanner().plan(room, GOAL)
+    ruled = Ruled(ClassicalPlanner(), lambda: Rules((mask(MaskKind.SPEED_ABSOLUTE, 20.0, base=0.0, multiplier=0.01),), TURNED), 0.6)
+    slow = ruled.plan(room, GOAL)
+    assert slow.speeds_mps.min() < 0.25 and free.speeds_mps.max() > 0.25
+    ruled.reset()
+    untouched = Ruled(ClassicalPlanner(), lambda: None, 0.6).plan(room, GOAL)
+    assert untouched.speeds_mps == pytest.approx(free.speeds_mps)

@@ -28,6 +28,7 @@ from astra.navigation.grid import GridConfig
 from astra.navigation.history import PoseHistory
 from astra.navigation.learned import LearnedConfig, LearnedPlanner
 from astra.navigation.local_planning import LocalPlanning, PlanJob, PlanOutcome
+from astra.navigation.masks import FilterMask, MaskKind, Ruled, Rules, load_mask
 from astra.navigation.planner import ClassicalPlanner, PlannerConfig
 from astra.navigation.protocols import LocalPath, LocalPlanError, Planner, Subgoal
 from astra.navigation.route_driver import Decision, DriveEnd, DriverConfig, Order, RouteDriver
@@ -63,6 +64,9 @@ class LocalNodeConfig:
     controller_failures: int = field(default=3, metadata={"help": "failures of the controller in a row that end a route"})
     occupancy_rate: float = field(default=5.0, metadata={"help": "rate of /astra/occupancy [Hz]"})
     speed_limit_ahead: float = field(default=0.6, metadata={"help": "the slowest speed of the path within this many metres becomes the limit"})
+    keepout_mask: str = field(default="", metadata={"help": "a map_server YAML whose occupied cells nobody may enter"})
+    speed_mask: str = field(default="", metadata={"help": "a map_server YAML (mode: scale) of speed limits in percent of shield.max_linear_vel"})
+    mask_frame: str = field(default="map", metadata={"help": "frame of the masks"})
     local_planner: Literal["classical", "learned"] = field(default="classical", metadata={"help": "who plans: classical, or learned behind a shield"})
     footprint: FootprintConfig = field(default_factory=FootprintConfig)
     grid: GridConfig = field(default_factory=GridConfig)
@@ -109,12 +113,15 @@ class AstraLocal(node.AstraLifecycleNode):
         """The classical planner, or the learned one behind the shield with the classical one as its fallback."""
         footprint = config.footprint.build()
         classical = ClassicalPlanner(config.planner, footprint)
+        named = ((MaskKind.KEEP_OUT, config.keepout_mask), (MaskKind.SPEED_PERCENT, config.speed_mask))
+        self._masks: tuple[FilterMask, ...] = tuple(load_mask(kind, FilePath(path)) for kind, path in named if path)
+        self._map_from_odom: Pose2 | None = None
         if config.local_planner == "classical":
-            return classical
+            return Ruled(classical, self._rules, config.shield.max_linear_vel) if self._masks else classical
         from astra.local_model.planning.runtime import TrajectorySampler
 
         learned = LearnedPlanner(TrajectorySampler(FilePath(config.learned.model)), replace(config.learned, radius_m=footprint.circumscribed_m))
-        return ShieldedPlanner(learned, classical, Shield(config.shield, footprint), self._ages)
+        return ShieldedPlanner(learned, classical, Shield(config.shield, footprint), self._ages, rules=self._rules)
 
     def on_setup(self) -> None:
         """Declare parameters, serve the action, subscribe."""
@@ -181,6 +188,10 @@ class AstraLocal(node.AstraLifecycleNode):
         now = self.steady_ns()
         return Ages(seconds(now - self._scan_ns), seconds(now - self._odometry_ns))
 
+    def _rules(self) -> Rules | None:
+        """The masks where the map lies now; asked from the planner's thread."""
+        return Rules(self._masks, self._map_from_odom) if self._masks and self._map_from_odom is not None else None
+
     # --- inputs -------------------------------------------------------------------------------------------------------------------
 
     def _on_odometry(self, message: Odometry) -> None:
@@ -233,8 +244,10 @@ class AstraLocal(node.AstraLifecycleNode):
             self._route.led_ns = self.steady_ns()
 
     def _subgoals(self, odom_from_base: Pose2) -> tuple[Subgoal, ...]:
-        """Where to plan to, in odom."""
+        """Where to plan to, in odom; nowhere while nobody knows where masks lie."""
         try:
+            if self._masks:
+                self._map_from_odom = self._from_odom(self._config.mask_frame)
             if self._route is not None:
                 if self._route.spin is not None:
                     return ()
