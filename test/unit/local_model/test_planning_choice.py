@@ -45,8 +45,8 @@ def test_the_straight_way_is_taken_when_it_is_free_and_another_when_it_is_not() 
 
 
 def test_who_is_gone_by_then_does_not_stand_in_the_way() -> None:
-    assert clearance_along(maps([[1.2, 0.0, 0.3]], stays=False), arc(0.5, 0.0)[None], STEP_S, MAPS)[0, 8] > 0.5
-    assert clearance_along(maps([[1.2, 0.0, 0.3]]), arc(0.5, 0.0)[None], STEP_S, MAPS)[0, 8] < 0.0
+    assert clearance_along(maps([[1.2, 0.0, 0.3]], stays=False), arc(0.5, 0.0)[None], STEP_S, MAPS)[0, 17] > 0.5
+    assert clearance_along(maps([[1.2, 0.0, 0.3]]), arc(0.5, 0.0)[None], STEP_S, MAPS)[0, 17] < 0.0
 
 
 def test_a_tie_is_broken_by_the_last_choice() -> None:

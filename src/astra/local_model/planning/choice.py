@@ -52,12 +52,14 @@ class Situation:
 
 
 def clearance_along(maps: Float32Array, poses: FloatArray, step_s: float, config: MapConfig) -> FloatArray:
-    """(K, T) [m]: the maps' clearance at each pose (K, T, 3) at its time; the last moment holds on."""
-    cells = poses[..., :2] / config.resolution_m + 0.5 * config.cells
-    at = np.interp(step_s * np.arange(1, poses.shape[1] + 1), config.moments_s, np.arange(len(config.moments_s)))
+    """(K, 2 T) [m]: the maps' clearance halfway to and at each pose (K, T, 3) at its time; the last moment holds on."""
+    places = np.concatenate([np.zeros_like(poses[:, :1, :2]), poses[..., :2]], axis=1)
+    way = np.stack([0.5 * (places[:, :-1] + places[:, 1:]), places[:, 1:]], axis=2).reshape(len(poses), -1, 2)
+    cells = way / config.resolution_m + 0.5 * config.cells
+    at = np.interp(0.5 * step_s * np.arange(1, way.shape[1] + 1), config.moments_s, np.arange(len(config.moments_s)))
     first = np.minimum(np.floor(at).astype(int), len(config.moments_s) - 1)
-    out = np.empty(poses.shape[:2])
-    for k in range(poses.shape[1]):
+    out = np.empty(way.shape[:2])
+    for k in range(way.shape[1]):
         low, high = maps[first[k]], maps[min(first[k] + 1, len(config.moments_s) - 1)]
         # Between two moments who moves is taken to be at either.
         out[:, k] = sample_bilinear(np.minimum(low, high) if at[k] > first[k] else low, cells[:, k])
