@@ -84,6 +84,31 @@ def range_of(bound: str) -> tuple[float, float] | None:
     return (_number(least[1]) if least else -math.inf), (_number(most[1]) if most else math.inf)
 
 
+def limits_of(config: Any, name: str, bound: str) -> tuple[float, float] | None:
+    """`range_of` a field's bound, if the dataclass agrees: what lies within is taken, what lies beyond is refused. None where words and checks differ."""
+    limits = range_of(bound)
+    if limits is None or not limits[0] <= getattr(config, name) <= limits[1]:
+        return None
+    whole = isinstance(getattr(config, name), int)
+    for end, outwards in zip(limits, (-1, 1)):
+        if math.isinf(end):
+            continue
+        step = 1 if whole else max(abs(end), 1.0) * 1e-6
+        inside, outside = end - outwards * step, end + outwards * step
+        within = limits[0] <= inside <= limits[1]
+        if (within and not _takes(config, name, inside, whole)) or _takes(config, name, outside, whole):
+            return None
+    return limits
+
+
+def _takes(config: Any, name: str, value: float, whole: bool) -> bool:
+    try:
+        dataclasses.replace(config, **{name: int(value) if whole else value})
+    except (BadInputError, ArithmeticError, ValueError, TypeError):
+        return False
+    return True
+
+
 def _number(text: str) -> float:
     if "π" not in text:
         return float(text)

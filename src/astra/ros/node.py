@@ -30,11 +30,13 @@ from astra.ros import qos
 from astra.ros.environment import PARENT_VARIABLE
 from astra.ros.params import refuse_unknown
 from astra.ros.polled import NeverReady
+from astra.ros.quiet import Quiet
 
 OK, WARN, ERROR, STALE = (DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
 DIAGNOSTICS_PERIOD_S = 1.0
 FAREWELL_S = 0.5
 ORPHAN_CHECK_S = 1.0
+QUIET_S = 5.0  # between two lines that say the same
 
 
 class AstraLifecycleNode(LifecycleNode):
@@ -49,7 +51,7 @@ class AstraLifecycleNode(LifecycleNode):
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        logging.getLogger("astra").addHandler(_RosLogHandler(self.get_logger()))
+        logging.getLogger("astra").addHandler(_RosLogHandler(self.get_logger(), time.monotonic_ns))
         logging.getLogger("astra").setLevel(logging.INFO)
         self.called = self.get_fully_qualified_name().lstrip("/")  # in diagnostics, where several robots speak on one topic
         self.declare_parameter("autostart", True)
@@ -59,6 +61,7 @@ class AstraLifecycleNode(LifecycleNode):
         self._ready = False
         self._owned: list[str] = []
         self._statuses: dict[str, DiagnosticStatus] = {}
+        self._quiet = Quiet(QUIET_S)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.RELIABLE)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
 
@@ -106,13 +109,20 @@ class AstraLifecycleNode(LifecycleNode):
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._statuses[name] = status
         if old is None or old.level != level:
-            text = f"{name}: {message}"
-            if level == OK:
-                self.get_logger().info(text)
-            elif level == ERROR:
-                self.get_logger().error(text)
-            else:
-                self.get_logger().warning(text)
+            self._say_change(level, name, message)
+
+    def _say_change(self, level: bytes, name: str, message: str) -> None:
+        """One line an event; a status that flutters is told of every `QUIET_S`, with how often it changed meanwhile."""
+        told = self._quiet.ask(f"{name} {level!r}", self.steady_ns())
+        if told is None:
+            return
+        text = f"{name}: {message}" + (f" ({told} times since it was last said)" if told > 1 else "")
+        if level == OK:
+            self.get_logger().info(text)
+        elif level == ERROR:
+            self.get_logger().error(text)
+        else:
+            self.get_logger().warning(text)
 
     def own_topic(self, name: str) -> None:
         """Declare that this node alone publishes `name`; a second publisher becomes a diagnostic ERROR."""
@@ -302,14 +312,17 @@ def _deliver(node: AstraLifecycleNode) -> None:
 
 
 class _RosLogHandler(logging.Handler):
-    """Forwards Python's log records of `astra` to the node's logger."""
+    """Forwards Python's log records of `astra` to the node's logger; the same line of code speaks at most every `QUIET_S`."""
 
-    def __init__(self, logger: Any) -> None:
+    def __init__(self, logger: Any, steady_ns: Callable[[], int]) -> None:
         super().__init__()
-        self._logger = logger
+        self._logger, self._steady_ns, self._quiet = logger, steady_ns, Quiet(QUIET_S)
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
+        told = self._quiet.ask(f"{record.pathname}:{record.lineno} {record.levelno}", self._steady_ns())
+        if told is None:
+            return
+        text = self.format(record) + (f" ({told} times since it was last said)" if told > 1 else "")
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
         elif record.levelno >= logging.WARNING:

@@ -13,7 +13,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 
 from astra.core.config import from_mapping
 from astra.core.errors import BadInputError, ConfigError
-from astra.ros.bounds import bound_of, descriptions, range_of
+from astra.ros.bounds import bound_of, descriptions, limits_of
 
 T = TypeVar("T")
 
@@ -86,14 +86,13 @@ def _declare(node: Any, config: Any, prefix: str, dynamic: tuple[str, ...]) -> N
             ros_value = _ros_value(value)
             descriptor.dynamic_typing = ros_value is None or isinstance(ros_value, list)
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                _bound(descriptor, bound_of(config, field.name), isinstance(value, int))
+                descriptor.additional_constraints = bound = bound_of(config, field.name)
+                _limit(descriptor, limits_of(config, field.name, bound), isinstance(value, int))
             node.declare_parameter(name, ros_value, descriptor, ignore_override=True)
 
 
-def _bound(descriptor: ParameterDescriptor, bound: str, whole: bool) -> None:
-    """Write a bound down in words, and in numbers where it has some."""
-    descriptor.additional_constraints = bound
-    limits = range_of(bound)
+def _limit(descriptor: ParameterDescriptor, limits: tuple[float, float] | None, whole: bool) -> None:
+    """Write a bound down in numbers where it has some."""
     if limits is None:
         return
     if whole:

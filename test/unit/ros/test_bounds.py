@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from astra.core.config import require
-from astra.ros.bounds import bound_of, descriptions, range_of, unit_of
+from astra.ros.bounds import bound_of, descriptions, limits_of, range_of, unit_of
 
 NO_BOUNDS = {"seed", "bias", "metre_cost", "radian_cost", "elsewhere_loss"}  # and the weights of a formula, per_…
 
@@ -32,6 +32,20 @@ class Sample:
 def test_words_units_and_bounds_come_from_the_dataclass() -> None:
     assert descriptions(Sample) == {"timeout_s": "until it gives up [s]", "max_angular_vel": "max angular vel [rad/s]", "count": "how many"}
     assert [bound_of(Sample(), field.name) for field in dataclasses.fields(Sample)] == ["in (0, 20]", "> 0", "between 1 and 9"]
+
+
+def test_a_bound_in_words_that_the_checks_do_not_bear_out_is_no_range() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Grid:
+        size_m: float = 8.0
+
+        def __post_init__(self) -> None:
+            require(1.0 <= self.size_m <= 30.0, "size_m", self.size_m, "at least 20 cells and at most 30 m")
+
+    assert limits_of(Grid(), "size_m", bound_of(Grid(), "size_m")) is None
+    assert limits_of(Sample(), "timeout_s", "in (0, 20]") == (0.0, 20.0)
+    assert limits_of(Sample(), "timeout_s", "in (0, 30]") is None
+    assert limits_of(Sample(), "count", "between 1 and 9") == (1.0, 9.0)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +90,8 @@ def test_every_number_that_a_node_takes_has_a_bound_in_words() -> None:
     without = {(type(c).__name__, name) for config in configs for c, name in numbers(config) if not bound_of(c, name) and name not in NO_BOUNDS}
     weights = {pair for pair in without if pair[1].startswith("per_")}
     later = {("FineConfig", "max_trials"), ("LanguageConfig", "sure_cosine"), ("StandingConfig", "min_m"), ("StandingConfig", "max_m")}
+    for config in configs:
+        for owner, name in numbers(config):
+            limits = limits_of(owner, name, bound_of(owner, name))
+            assert limits is None or limits[0] <= getattr(owner, name) <= limits[1], name
     assert without - weights <= later  # bound by another field

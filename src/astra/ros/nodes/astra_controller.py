@@ -6,6 +6,7 @@ Stands in for Nav2's controller_server and behavior_server; either can take its 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ from astra.ros import node, params, qos
 from astra.ros.actions import Outcome, TickedActionServer
 from astra.ros.conversions import ns_from_stamp, pose2_from_pose, poses_from_path, scan_from_msg
 from astra.ros.polled import PolledSubscription
+from astra.ros.quiet import Rate
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 
 FOLLOW_CODES = {
@@ -109,6 +111,8 @@ class AstraController(node.AstraLifecycleNode):
         self._tick_ns = self.now_ns()
         self._zeros = 0
         self._warned: dict[str, int] = {}
+        self._rate, self._stops = Rate(), Counter[GateReason]()
+        self._held: GateReason | None = None
         kind = TwistStamped if config.enable_stamped_cmd_vel else Twist
         self._publisher = self.create_publisher(kind, "cmd_vel", qos.RELIABLE)
         self._servers = [
@@ -382,8 +386,15 @@ class AstraController(node.AstraLifecycleNode):
     def _tell(self, decision: GateDecision, ages: Ages) -> None:
         stale = decision.reason in (GateReason.STALE_SCAN, GateReason.STALE_ODOMETRY, GateReason.STALE_PATH, GateReason.NOT_FINITE)
         level = node.ERROR if stale else node.WARN if decision.stopped else node.OK
+        held = decision.reason if decision.stopped else None
+        if held is not None and held is not self._held:
+            self._stops[held] += 1
+        self._held = held
+        self._rate.happened()
+        counts = {f"stops_{reason}": count for reason, count in self._stops.items()}
         self.report(level, "velocity gate", str(decision.reason), share=f"{decision.share:.2f}", scan_age_s=f"{ages.scan_s:.2f}",
-                    odometry_age_s=f"{ages.odometry_s:.2f}", path_age_s=f"{ages.path_s:.2f}")  # fmt: skip
+                    odometry_age_s=f"{ages.odometry_s:.2f}", path_age_s=f"{ages.path_s:.2f}",
+                    rate_hz=f"{self._rate.hz(self.steady_ns()):.1f}", **counts)  # fmt: skip
 
     def _stop(self) -> None:
         """Zero now, and a few times more in case a message is lost; then silence, so that others may drive."""

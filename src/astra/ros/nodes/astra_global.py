@@ -38,6 +38,7 @@ from astra.ros.global_messages import (
 )
 from astra.ros.global_services import GlobalServices
 from astra.ros.node import ERROR, OK, WARN, AstraLifecycleNode, run
+from astra.ros.quiet import Rate
 from astra.ros.tf import TfBroadcaster
 
 CHECK_PERIOD_S = 0.1
@@ -94,6 +95,7 @@ class AstraGlobal(AstraLifecycleNode):
         self._last_fix: OdometryPoint | None = None
         self._last_status = Status.LOST
         self._counts: Counter[str] = Counter()
+        self._rate = Rate()
         self._turn = 0  # of the cameras that confirm
         self._localizations = self.create_publisher(Localization, "astra/localization", qos.RELIABLE)
         self._poses = self.create_publisher(PoseWithCovarianceStamped, "astra/pose", qos.RELIABLE)
@@ -229,7 +231,10 @@ class AstraGlobal(AstraLifecycleNode):
     def _take(self, answer: Answer) -> None:
         """Publish a localization, fuse what it is worth, and say what to look at if that is not enough."""
         result, verdict = answer.result, answer.verdict
-        self.report(OK, "localizer", result.reason, cpu_s=f"{self._cpu_s:.2f}", period_s=f"{self._period_s():.1f}")
+        self.report(OK, "localizer", result.reason, cpu_s=f"{self._cpu_s:.2f}", period_s=f"{self._period_s():.1f}",
+                    latency_s=f"{seconds(self.now_ns() - result.stamp_ns):.2f}")  # fmt: skip
+        self._rate.happened()
+        self._counts[f"said {result.status.value}"] += 1
         self._last_status = result.status
         self._localizations.publish(localization_message(result, self.config.map_frame))
         odometry = self.inputs.track.at(result.stamp_ns)
@@ -351,7 +356,8 @@ class AstraGlobal(AstraLifecycleNode):
         if verdict is not None and verdict.is_ambiguous:
             text = f"{text}, {len(verdict.hypotheses)} places fit"
         counts = {name.replace(" ", "_"): count for name, count in self._counts.items()}
-        self.report(OK if state is TrackState.TRACKING else WARN, "localization", text, sigma_m=sigma, newest=self._last_status.value, **counts)
+        rate = f"{self._rate.hz(self.steady_ns()):.2f}"
+        self.report(OK if state is TrackState.TRACKING else WARN, "localization", text, sigma_m=sigma, newest=self._last_status.value, rate_hz=rate, **counts)
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,8 @@ class AstraNavigator(node.AstraLifecycleNode):
     def __init__(self) -> None:
         super().__init__("astra_navigator")
         self._session: _Session | None = None
+        self._ends: Counter[str] = Counter()  # missions by code
+        self._recoveries = 0
         self._events: deque[tuple[_Session, m.Event]] = deque()
         self._handling = False
         self._timer: Any = None
@@ -267,11 +269,15 @@ class AstraNavigator(node.AstraLifecycleNode):
             self._session = None
             self._global.forget()
         text = f"{finish.ending}: {finish.message}"
+        self._ends[finish.code.name.lower()] += 1
+        self._recoveries += session.mission.recoveries
         if finish.ending is m.Ending.SUCCEEDED:
             self.get_logger().info(text)
         else:  # rclpy wants one severity per line of code
             self.get_logger().warning(text)
-        self.report(node.WARN if finish.ending is m.Ending.ABORTED else node.OK, "mission", text, code=finish.code.name)
+        counts = {f"ended_{name}": count for name, count in self._ends.items()}
+        level = node.WARN if finish.ending is m.Ending.ABORTED else node.OK
+        self.report(level, "mission", text, code=finish.code.name, recoveries=self._recoveries, **counts)
         session.requester.finish(finish, report)
 
     def _path(self, polyline: Any, goal: Pose2) -> Path:
