@@ -5,7 +5,6 @@ The eyes look once at each frame. A ride is kept by the drive's name and by the 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -28,8 +27,9 @@ from astra.geometry import Pose2, Pose3, Trajectory
 from astra.local_model.health import CameraState
 from astra.local_model.odometry.config import POINT_COLUMNS, OdometryHeadConfig
 from astra.local_model.odometry.points import PointOdometry, PointsConfig, grey_pictures, pixel_rays
+from astra.local_model.odometry.runtime import eyes_key
 from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
-from astra.local_model.runtime import LOOK_FILE, SETTLE_FILE, Eyes, EyesConfig, View
+from astra.local_model.runtime import Eyes, EyesConfig, View
 
 logger = logging.getLogger(__name__)
 FEATURES_FILE, READINGS_FILE, FACTS_FILE = "features.npy", "readings.npz", "ride.json"
@@ -68,21 +68,6 @@ class Ride:
             return np.array([planar.x, planar.y, planar.yaw])
         a, b = (Pose3.from_rpy(row[3], row[4], row[5], row[:3]) for row in (before, now))
         return _six((a.inverse() @ b).matrix())
-
-
-def eyes_key(folder: Path) -> str:
-    """Of the graphs that features come from: a head is of use with the eyes it was trained over alone.
-
-    Raises:
-        BadInputError: they are not there.
-    """
-    digest = hashlib.blake2b(digest_size=6)
-    for name in (LOOK_FILE, SETTLE_FILE):
-        try:
-            digest.update((folder / name).read_bytes())
-        except OSError as error:
-            raise BadInputError(f"{folder} holds no exported eyes: {error}") from error
-    return digest.hexdigest()
 
 
 def take_in(path: Path, eyes: Path, out: Path, split: str, config: OdometryHeadConfig) -> Path:

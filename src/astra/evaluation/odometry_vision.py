@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from astra.core.errors import BadInputError
 from astra.core.paths import recipe_hash
 from astra.core.types import FloatArray, ImuSample, IntArray, UInt8Array, WheelTwist, nanoseconds, seconds
 from astra.datasets import open_drive
-from astra.datasets.odometry_rides import PICTURES_FILE, Ride, load_ride, take_in
+from astra.datasets.drive import Drive
+from astra.datasets.odometry_rides import EARLY_S, PERIOD_S, PICTURES_FILE, Ride, load_ride, take_in
 from astra.evaluation.bench_report import Result, write_report
 from astra.evaluation.odometry import MEASURE, Row, draw_run, method_figures, track_errors
 from astra.evaluation.odometry_baselines import wheels_alone, wheels_and_gyro
@@ -24,6 +26,7 @@ from astra.fusion.inertial import integrate_imu
 from astra.fusion.odometry import DeltaPose, OdometryConfig, WheelImuOdometry, integrate
 from astra.geometry import Pose2, Trajectory
 from astra.local_model.odometry.runtime import LearnedOdometry, StepMotion
+from astra.local_model.odometry.sight import SeeingOdometry
 
 LATE_S = 0.15  # after its frame, a Δpose reaches the filter: exposure, transport, the eyes
 CREEP = 0.01  # mean of the recipe's, as every robot of train worlds has it
@@ -185,22 +188,53 @@ def _turned(step: StepMotion, turn: float) -> tuple[float, float]:
     return float(moved[0]), float(moved[1])
 
 
-class SeeingFilter:
-    """The filter of the robot, fed as on the robot."""
+def fused(steps: Sequence[StepMotion], wheel: Sequence[WheelTwist], imu: Sequence[ImuSample], config: OdometryConfig | None = None) -> Trajectory:
+    """Steps of vision with whatever else there is: the filter, where there are wheels; the gyro's turn; or the steps alone.
 
-    def __init__(self, seen: SeenRun, steps: Sequence[StepMotion], config: OdometryConfig) -> None:
-        self._seen, self.odometry = seen, WheelImuOdometry(config)
+    Raises:
+        BadInputError: not a single step was seen.
+    """
+    if not steps:
+        raise BadInputError("the cameras tell of no motion: no two frames close enough to each other")
+    if wheel:
+        return SeeingFilter(wheel, imu, steps, config or OdometryConfig()).drive()[0]
+    return with_gyro(steps, imu) if imu else composed(steps)
+
+
+def look_through(drive: Drive, eyes: Path, head: Path, sensors: Collection[str], imu: Sequence[ImuSample]) -> list[StepMotion]:
+    """What the head tells of a drive's pictures; with wheels it is told by vision alone, for the filter takes Δposes for independent."""
+    used = ("vision",) if "wheel" in sensors or "imu" not in sensors else ("vision", "imu")
+    odometry, out, pose, last_ns = SeeingOdometry(eyes, head, drive.rig, used), list[StepMotion](), Pose2(), -nanoseconds(1e9)
+    imu_ns = [s.stamp_ns for s in imu]
+    for observation in drive.observations():
+        stamp = observation.stamp_ns
+        if stamp - last_ns < nanoseconds(PERIOD_S - EARLY_S):
+            continue
+        felt = imu[np.searchsorted(imu_ns, last_ns) : np.searchsorted(imu_ns, stamp, side="right")] if "imu" in used else ()
+        step = odometry.see({frame.camera: frame.rgb for frame in observation.frames}, stamp, pose, felt)
+        last_ns = stamp
+        if step is not None:
+            pose = pose @ Pose2(*step.values[:3].tolist())
+            out.append(step)
+    return out
+
+
+class SeeingFilter:
+    """The filter of the robot, fed as on the robot: a Δpose comes `LATE_S` after its frame."""
+
+    def __init__(self, wheel: Sequence[WheelTwist], imu: Sequence[ImuSample], steps: Sequence[StepMotion], config: OdometryConfig) -> None:
+        self._wheel, self._imu, self.odometry = wheel, imu, WheelImuOdometry(config)
         self._deltas = [DeltaPose(s.from_ns, s.to_ns, Pose2(*s.values[:3].tolist()), s.covariance[:3, :3]) for s in steps]
 
-    def drive(self, restart_m: float = math.inf) -> tuple[Trajectory, list[float]]:
-        """The poses, and NEES over each `restart_m` of the true way, after which the frame begins anew."""
-        run, odometry = self._seen.run, self.odometry
-        true = poses_at(run.truth, np.array([w.stamp_ns for w in run.wheel], dtype=np.int64))
+    def drive(self, truth: Trajectory | None = None) -> tuple[Trajectory, list[float]]:
+        """The poses; with a truth, NEES over each ten metres of the true way, after which the frame begins anew."""
+        odometry, stamps = self.odometry, np.array([w.stamp_ns for w in self._wheel], dtype=np.int64)
+        true = np.zeros((len(stamps), 3)) if truth is None else poses_at(truth, stamps)
         path = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(true[:, :2], axis=0), axis=1))])
         begin, fed, due, rows, told = 0, 0, 0, list[tuple[float, float, float]](), list[float]()
-        for i, twist in enumerate(run.wheel):
-            while fed < len(run.imu) and run.imu[fed].stamp_ns <= twist.stamp_ns:
-                odometry.add_imu(run.imu[fed])
+        for i, twist in enumerate(self._wheel):
+            while fed < len(self._imu) and self._imu[fed].stamp_ns <= twist.stamp_ns:
+                odometry.add_imu(self._imu[fed])
                 fed += 1
             odometry.add_wheel(twist)
             while due < len(self._deltas) and self._deltas[due].to_ns + nanoseconds(LATE_S) <= twist.stamp_ns:
@@ -208,12 +242,12 @@ class SeeingFilter:
                 due += 1
             pose = odometry.state.odom_from_base
             rows.append((pose.x, pose.y, pose.yaw))
-            if path[i] - path[begin] >= restart_m:
+            if path[i] - path[begin] >= NEES_M:
                 error = _error(pose, relative(true[begin], true[i]))
                 told.append(float(nees(error[None], odometry.state.covariance[None])[0]))
                 begin = i
                 odometry.start_frame(Pose2())
-        return Trajectory(np.array([w.stamp_ns for w in run.wheel], dtype=np.int64), np.array(rows)), told
+        return Trajectory(stamps, np.array(rows)), told
 
 
 def _error(pose: Pose2, truth: FloatArray) -> FloatArray:
@@ -280,8 +314,8 @@ def seen_estimates(seen: SeenRun, head: Path, two_frames: Path | None) -> tuple[
     by = {name: steps_told(LearnedOdometry(head, sensors), seen) for name, sensors in SUBSETS.items()}
     config = OdometryConfig(wheel_creep=CREEP)
     out = {
-        "all": SeeingFilter(seen, by["vision"], config).drive()[0],
-        "all, creep unknown": SeeingFilter(seen, by["vision"], OdometryConfig()).drive()[0],
+        "all": fused(by["vision"], run.wheel, run.imu, config),
+        "all, creep unknown": fused(by["vision"], run.wheel, run.imu),
         "vision+imu": with_gyro(by["vision+imu"], run.imu),
         "vision": composed(by["vision"]),
         "imu+wheel": integrate(run.wheel, run.imu),
@@ -297,7 +331,7 @@ def seen_estimates(seen: SeenRun, head: Path, two_frames: Path | None) -> tuple[
     }
     if two_frames is not None:
         out["two-frame BEV-ODOM"] = composed(steps_told(LearnedOdometry(two_frames), replace_points(seen)))
-    return out, SeeingFilter(seen, by["vision"], config).drive(NEES_M)[1]
+    return out, SeeingFilter(run.wheel, run.imu, by["vision"], config).drive(run.truth)[1]
 
 
 SUBSETS = {"vision": ("vision",), "vision+imu": ("vision", "imu"), "all": ("vision", "imu", "wheel")}

@@ -18,6 +18,8 @@ from astra.local_model.odometry.runtime import DESCRIPTION_FILE, FORMAT_VERSION,
 from astra.training.export import write_graph
 from astra.training.loop import read_weights
 
+MOTION_INPUTS = ("tokens", "there", "points", "imu", "wheel", "lasts_s")
+
 
 def load_head(weights: Path) -> tuple[OdometryHead, dict[str, Any]]:
     """The head of a checkpoint, in evaluation mode, and its recipe.
@@ -46,11 +48,11 @@ def export_odometry(weights: Path, out: Path) -> dict[str, float]:
     imu, wheel = (torch.randn(1, rows, columns, generator=generator) for rows, columns in ((c.imu_rows, IMU_COLUMNS), (c.wheel_rows, WHEEL_COLUMNS)))
     tokens = torch.randn(1, c.steps, len(MODALITIES), c.width, generator=generator)
     there = torch.randint(0, 2, tokens.shape[:3], generator=generator).float()
-    points = torch.randn(1, POINT_COLUMNS, generator=generator)
+    points, lasts = torch.randn(1, POINT_COLUMNS, generator=generator), torch.tensor([0.2])
     given = ("before", "now", "points", "imu", "wheel", "lasts_s")
     differences = {
-        "step": write_graph(model.steps, (before, now, points, imu, wheel, torch.tensor([0.2])), given, ("tokens",), out / STEP_FILE, {}),
-        "motion": write_graph(model.motion, (tokens, there, points), ("tokens", "there", "points"), ("motion", "factor"), out / MOTION_FILE, {}),
+        "step": write_graph(model.steps, (before, now, points, imu, wheel, lasts), given, ("tokens",), out / STEP_FILE, {}),
+        "motion": write_graph(model.motion, (tokens, there, points, imu, wheel, lasts), MOTION_INPUTS, ("motion", "factor"), out / MOTION_FILE, {}),
     }
     if weights.resolve() != (out / "weights.safetensors").resolve():
         shutil.copyfile(weights, out / "weights.safetensors")

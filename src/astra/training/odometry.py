@@ -16,11 +16,12 @@ from astra.core.errors import BadInputError
 from astra.core.paths import recipe_hash
 from astra.core.types import AnyArray, Float32Array
 from astra.datasets.odometry_noise import SensorNoise
-from astra.datasets.odometry_rides import Ride, eyes_key, load_ride, take_in
+from astra.datasets.odometry_rides import Ride, load_ride, take_in
 from astra.local_model.config import Encoder3dConfig
 from astra.local_model.odometry.config import IMU_COLUMNS, MODALITIES, POINT_COLUMNS, WHEEL_COLUMNS, OdometryHeadConfig
 from astra.local_model.odometry.head import OdometryHead, l1, nll
 from astra.local_model.odometry.points import PointsConfig
+from astra.local_model.odometry.runtime import eyes_key
 from astra.local_model.runtime import DESCRIPTION_FILE, read_description
 from astra.sim.randomize import RandomizationConfig
 from astra.training.loop import LoopConfig, device_of, process, read_weights, train

@@ -11,6 +11,7 @@ import yaml
 from astra.core.errors import BadInputError, ConfigError
 from astra.core.paths import share_dir
 from astra.core.types import FloatArray, ImuSample, Observation, WheelTwist, nanoseconds
+from astra.fusion.deltas import DeltaReader
 from astra.fusion.odometry import DeltaOutcome, DeltaPose, OdometryConfig, Rejection, Trouble, WheelImuOdometry, YawSource, integrate
 from astra.geometry import Pose2, wrap_angle
 
@@ -509,6 +510,19 @@ def test_bad_deltas_are_refused_with_their_reason() -> None:
     assert odometry.state.odom_from_base == before.odom_from_base
     assert odometry.add_delta(delta(3.0, 3.2, Pose2(0.1))) is DeltaOutcome.FUSED
     assert odometry.add_delta(delta(3.1, 3.3, Pose2(0.1))) is DeltaOutcome.OVERLAP
+
+
+def test_visual_odometry_becomes_deltas() -> None:
+    reader, pose = DeltaReader(), Pose2(1.0, 2.0, 0.5)
+    covariance, begins = np.zeros((6, 6)), np.zeros((6, 6))
+    covariance[np.ix_((0, 1, 5), (0, 1, 5))], begins[0, 0] = TIGHT, -1.0
+    assert reader.push(100, pose, begins.ravel()) is None
+    told = reader.push(200, pose @ Pose2(0.1, 0.0, 0.02), covariance.ravel())
+    assert told is not None and (told.from_ns, told.to_ns) == (100, 200)
+    assert (told.motion.x, told.motion.y, told.motion.yaw) == pytest.approx((0.1, 0.0, 0.02)) and np.array_equal(told.covariance, TIGHT)
+    assert reader.push(200, pose, covariance.ravel()) is None  # the same stamp
+    assert reader.push(300, pose, begins.ravel()) is None  # it begins anew
+    assert reader.push(400, pose, covariance.ravel()) is not None
 
 
 def test_a_new_frame_keeps_what_is_known_of_the_sensors() -> None:

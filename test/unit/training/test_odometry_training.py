@@ -17,13 +17,13 @@ from astra.core.errors import BadInputError
 from astra.core.types import CameraFrame, ImuSample, Scene, WheelTwist, nanoseconds
 from astra.datasets import DriveWriter
 from astra.datasets.odometry_noise import SensorNoise, disturbed
-from astra.datasets.odometry_rides import Ride, eyes_key, load_ride, take_in
+from astra.datasets.odometry_rides import Ride, load_ride, take_in
 from astra.datasets.origin import DriveOrigin
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
 from astra.local_model.odometry.config import OdometryHeadConfig
 from astra.local_model.odometry.head import OdometryHead
 from astra.local_model.odometry.points import PointMotion, PointOdometry
-from astra.local_model.odometry.runtime import DESCRIPTION_FILE, LearnedOdometry
+from astra.local_model.odometry.runtime import DESCRIPTION_FILE, LearnedOdometry, eyes_key
 from astra.training.export_odometry import export_odometry, load_head
 from astra.training.loop import LoopConfig, with_weights
 from astra.training.odometry import Steps, TrainOdometryConfig, dropped, run, scores, stage_losses

@@ -9,7 +9,8 @@ from astra.core.config import require
 MODALITIES = ("vision", "imu", "wheel")
 IMU_COLUMNS, WHEEL_COLUMNS = 8, 4  # of the rows that `steps` makes
 POINT_COLUMNS = 14  # of `points.PointMotion.columns`
-METRES, RADIANS = 0.1, 0.1  # what the network calls one: the motion of a step is of this size
+METRES, RADIANS = 0.1, 0.1  # what the network calls one: the motion of a step is of this size …
+CORRECTION = 0.1  # … and what it corrects of a guess is of this share of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class OdometryHeadConfig:
     wheel_rows: int = 24
     max_step_s: float = 0.6  # two frames farther apart are not compared
     spatial: bool = False  # SE(3) instead of SE(2)
-    points: bool = True  # vision is told by points followed in the pictures too, and what is learned corrects their motion
+    points: bool = True  # vision is told by points followed in the pictures too; what is learned corrects a guess by points, or by wheels and gyro
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, "steps", self.steps, "at least 1")
@@ -47,4 +48,6 @@ class OdometryHeadConfig:
     @property
     def units(self) -> tuple[float, ...]:
         """Of each freedom [m or rad]."""
-        return (METRES,) * 3 + (RADIANS,) * 3 if self.spatial else (METRES, METRES, RADIANS)
+        share = CORRECTION if self.points else 1.0
+        metres, radians = share * METRES, share * RADIANS
+        return (metres,) * 3 + (radians,) * 3 if self.spatial else (metres, metres, radians)

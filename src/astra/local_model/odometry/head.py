@@ -93,17 +93,12 @@ class MotionHead(nn.Module):
         lower = torch.tril_indices(n, n)
         place = torch.zeros(n * (n + 1) // 2, n, n)
         place[torch.arange(place.shape[0]), lower[0], lower[1]] = 1.0
-        guess = torch.zeros(POINT_COLUMNS, n)  # columns 1 to 3 are x, y, yaw in the network's units
-        for column, freedom, unit in ((1, 0, METRES), (2, 1, METRES), (3, n - 1, RADIANS)):
-            guess[column, freedom] = unit
-        self.register_buffer("guess", guess, persistent=False)
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("units", torch.tensor(c.units), persistent=False)
 
-    def forward(self, tokens: Tensor, there: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, 3, width), the newest step last; (B, T, 3), 1 where a sensor was there; (B, 14) → (B, n) motion [m, rad] and (B, n, n) L in the same units.
-
-        Where vision is there, its points' motion is what the answer is a correction of.
+    def forward(self, tokens: Tensor, there: Tensor, points: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, 3, width), the newest step last, and (B, T, 3), 1 where a sensor was there; of the newest step alone (B, 14) points, (B, I, 8) and (B, W, 4)
+        rows, (B,) duration [s] → (B, n) motion [m, rad] and (B, n, n) L in the same units.
         """
         b, t, k, w = tokens.shape
         known = there[..., None]
@@ -114,8 +109,27 @@ class MotionHead(nn.Module):
         full = torch.einsum("bm,mij->bij", told[:, n:], self.place)
         eye = torch.eye(n, dtype=full.dtype, device=full.device)
         factor = full * (1.0 - eye) + full.clamp(_SMALLEST, _LARGEST).exp() * eye
-        motion = told[:, :n] * self.units + float(self.config.points) * (points * (there[:, -1, :1] * points[:, :1])) @ self.guess
-        return motion, factor * self.units[:, None]
+        motion = told[:, :n] * self.units
+        guess = self._guess(there[:, -1], points, imu, wheel, lasts_s[:, None])
+        return motion + float(self.config.points) * guess, factor * self.units[:, None]
+
+    def _guess(self, there: Tensor, points: Tensor, imu: Tensor, wheel: Tensor, lasts_s: Tensor) -> Tensor:
+        """(B, n): the points' motion, without them the wheels' way and the gyro's turn, or the wheels'; nought of what no sensor tells."""
+        seen, felt, rolled = there[:, :1] * points[:, :1], there[:, 1:2], there[:, 2:]
+        gyro, speed, turn = _mean(imu, 4), _mean(wheel, 2), _mean(wheel, 3)
+        yaw = (felt * gyro + (1.0 - felt) * rolled * turn) * lasts_s
+        way = rolled * speed * lasts_s
+        told = points[:, 1:4] * points.new_tensor((METRES, METRES, RADIANS))
+        planar = seen * told + (1.0 - seen) * torch.cat([way * (0.5 * yaw).cos(), way * (0.5 * yaw).sin(), yaw], dim=1)
+        if not self.config.spatial:
+            return planar
+        return torch.cat([planar[:, :2], torch.zeros_like(planar), planar[:, 2:]], dim=1)
+
+
+def _mean(rows: Tensor, column: int) -> Tensor:
+    """(B, 1): of the readings that are there."""
+    valid = rows[..., 0]
+    return (rows[..., column] * valid).sum(1, keepdim=True) / (valid.sum(1, keepdim=True) + 1e-6)
 
 
 class OdometryHead(nn.Module):
@@ -137,7 +151,7 @@ class OdometryHead(nn.Module):
         if vision.ndim == 5:
             vision = self.steps.seen(vision[:, :-1].flatten(0, 1), vision[:, 1:].flatten(0, 1)).unflatten(0, (b, t))
         tokens = self.steps.tokens(vision.flatten(0, 1), points.flatten(0, 1), imu.flatten(0, 1), wheel.flatten(0, 1), lasts_s.flatten())
-        out: tuple[Tensor, Tensor] = self.motion(tokens.unflatten(0, (b, t)), there, points[:, -1])
+        out: tuple[Tensor, Tensor] = self.motion(tokens.unflatten(0, (b, t)), there, points[:, -1], imu[:, -1], wheel[:, -1], lasts_s[:, -1])
         return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Collection, Sequence
@@ -16,6 +17,7 @@ from astra.core.errors import BadInputError
 from astra.core.types import Float32Array, FloatArray, ImuSample, WheelTwist, seconds
 from astra.local_model.odometry.config import MODALITIES, POINT_COLUMNS, OdometryHeadConfig
 from astra.local_model.odometry.steps import central, imu_rows, wheel_rows
+from astra.local_model.runtime import LOOK_FILE, SETTLE_FILE
 
 FORMAT_VERSION = 2
 DESCRIPTION_FILE, STEP_FILE, MOTION_FILE = "odometry.json", "step.onnx", "motion.onnx"
@@ -89,10 +91,11 @@ class LearnedOdometry:
         blank = self._blank
         frames = (before[1], here) if there[0] else (blank, blank)
         told = np.zeros(POINT_COLUMNS, np.float32) if points is None else points
-        self._kept.append((self._tokens(frames, told, felt, rolled, seconds(stamp_ns - before[0])), there.astype(np.float32)))
+        step = {"points": told[None], "imu": felt[None], "wheel": rolled[None], "lasts_s": np.array([seconds(stamp_ns - before[0])], np.float32)}
+        self._kept.append((self._tokens(frames, step), there.astype(np.float32)))
         if not there.any():
             return None
-        values, covariance = self._told(told)
+        values, covariance = self._told(step)
         return StepMotion(before[0], stamp_ns, values, covariance, tuple(name for name, is_there in zip(MODALITIES, there) if is_there))
 
     def _cropped(self, features: Float32Array) -> Float32Array:
@@ -101,24 +104,34 @@ class LearnedOdometry:
             raise BadInputError(f"features of shape {features.shape}, not ({c.feature_channels}, ≥ {c.cells}, ≥ {c.cells})")
         return np.ascontiguousarray(central(features, c.cells), dtype=np.float32)
 
-    def _tokens(
-        self, frames: tuple[Float32Array | None, Float32Array | None], points: Float32Array, imu: Float32Array, wheel: Float32Array, lasts_s: float
-    ) -> Float32Array:
+    def _tokens(self, frames: tuple[Float32Array | None, Float32Array | None], step: dict[str, Float32Array]) -> Float32Array:
         before, now = frames
         assert before is not None and now is not None
-        given = {"before": before[None], "now": now[None], "points": points[None], "imu": imu[None], "wheel": wheel[None]}
-        given["lasts_s"] = np.array([lasts_s], np.float32)
-        tokens: Float32Array = self._step.run(None, given)[0][0]
+        tokens: Float32Array = self._step.run(None, {"before": before[None], "now": now[None], **step})[0][0]
         return tokens
 
-    def _told(self, points: Float32Array) -> tuple[FloatArray, FloatArray]:
+    def _told(self, step: dict[str, Float32Array]) -> tuple[FloatArray, FloatArray]:
         c = self.config
         tokens, there = np.zeros((c.steps, len(MODALITIES), c.width), np.float32), np.zeros((c.steps, len(MODALITIES)), np.float32)
         for row, (kept, known) in zip(range(c.steps - len(self._kept), c.steps), self._kept):
             tokens[row], there[row] = kept, known
-        given = {"tokens": tokens[None], "there": there[None], "points": points[None]}
-        motion, factor = (np.asarray(x[0], np.float64) for x in self._motion.run(None, given))
+        motion, factor = (np.asarray(x[0], np.float64) for x in self._motion.run(None, {"tokens": tokens[None], "there": there[None], **step}))
         return motion, factor @ factor.T
+
+
+def eyes_key(folder: Path) -> str:
+    """Of the graphs that features come from: a head is of use with the eyes it was trained over alone.
+
+    Raises:
+        BadInputError: they are not there.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    for name in (LOOK_FILE, SETTLE_FILE):
+        try:
+            digest.update((folder / name).read_bytes())
+        except OSError as error:
+            raise BadInputError(f"{folder} holds no exported eyes: {error}") from error
+    return digest.hexdigest()
 
 
 def read_description(folder: Path) -> dict[str, Any]:

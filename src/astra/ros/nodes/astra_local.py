@@ -37,6 +37,7 @@ from astra.ros import node, params, qos
 from astra.ros.actions import ActionCall, Outcome, TickedActionServer
 from astra.ros.conversions import grid_message, ns_from_stamp, path_from_poses, pose2_from_pose, poses_from_path, scan_from_msg, stamp_from_ns
 from astra.ros.polled import PolledSubscription
+from astra.ros.sight import Sight, SightConfig
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 from astra.ros.worker import LatestWorker
 
@@ -74,6 +75,7 @@ class LocalNodeConfig:
     learned: LearnedConfig = field(default_factory=LearnedConfig)
     shield: ShieldConfig = field(default_factory=ShieldConfig)
     driver: DriverConfig = field(default_factory=DriverConfig)
+    sight: SightConfig = field(default_factory=SightConfig)
 
     def __post_init__(self) -> None:
         for name in ("scan_timeout", "odometry_timeout", "subgoal_timeout", "stale_allowance", "controller_allowance", "occupancy_rate", "speed_limit_ahead"):
@@ -153,6 +155,7 @@ class AstraLocal(node.AstraLifecycleNode):
             self.create_subscription(LaserScanMsg, "scan", self._on_scan, qos.SENSOR),
             self.create_subscription(PoseStamped, "astra/subgoal", self._on_subgoal, qos.RELIABLE),
         ]
+        self._sight = Sight(self, config.sight, config.base_frame) if config.sight.model else None
         self._timer = self.create_timer(WATCH_PERIOD_S, self._watch, clock=self.steady)
 
     def _reconfigure(self, config: LocalNodeConfig) -> None:
@@ -174,6 +177,8 @@ class AstraLocal(node.AstraLifecycleNode):
         """Free everything."""
         if getattr(self, "_worker", None) is not None:
             self._worker.close()
+            if self._sight is not None:
+                self._sight.close()
             self._server.destroy()
             self._follow.destroy()
             self._spin.destroy()

@@ -11,12 +11,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Imu
 
 from astra.core.config import require
+from astra.core.errors import BadInputError
 from astra.core.types import ImuSample, nanoseconds, seconds
-from astra.fusion.odometry import OdometryConfig, OdometryState, Rejection, Trouble, WheelImuOdometry
+from astra.fusion.deltas import DeltaReader
+from astra.fusion.odometry import DeltaOutcome, OdometryConfig, OdometryState, Rejection, Trouble, WheelImuOdometry
 from astra.geometry import Pose3
 from astra.ros import node, params, qos
-from astra.ros.conversions import imu_from_msg, pose_from_pose2, stamp_from_ns, wheel_from_odometry
+from astra.ros.conversions import imu_from_msg, ns_from_stamp, pose2_from_pose, pose_from_pose2, stamp_from_ns, wheel_from_odometry
 from astra.ros.polled import PolledSubscription
+from astra.ros.quiet import Rate
 from astra.ros.tf import TfBroadcaster, TfBuffer, TransformUnavailableError
 
 FAST_SENSOR = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)  # 200 Hz must survive a moment of neglect
@@ -32,6 +35,7 @@ class OdometryNodeConfig:
     publish_odom_tf: bool = field(default=True, metadata={"help": "publish TF odom→base_link; false where another node owns it"})
     publish_rate: float = field(default=50.0, metadata={"help": "least rate of /odom [Hz]; slower wheels are bridged by the IMU"})
     wheel_timeout: float = field(default=0.5, metadata={"help": "seconds without usable wheel odometry after which /odom falls silent [s]"})
+    fuse_vision: bool = field(default=True, metadata={"help": "let astra/visual_odometry correct the pose, where somebody publishes it"})
     imu_timeout: float = field(default=0.5, metadata={"help": "seconds without IMU that are a warning"})
     filter: OdometryConfig = field(default_factory=OdometryConfig)
 
@@ -54,6 +58,7 @@ class AstraOdometry(node.AstraLifecycleNode):
         self._published_ns = -1
         self._wheel_count, self._checked_ns = 0, self.now_ns()
         self._wheel_ns = self._imu_ns = self.steady_ns()
+        self._rate = Rate()
         self._seen = dict.fromkeys(Rejection, 0)
         self._imu_rotation: dict[str, Any] = {}
         self._publisher = self.create_publisher(Odometry, "odom", qos.RELIABLE)
@@ -62,6 +67,7 @@ class AstraOdometry(node.AstraLifecycleNode):
         self.own_topic("odom")
         self._message = self._empty_message()
         self._imu = PolledSubscription(self, Imu, "imu", FAST_SENSOR)
+        self._sight, self._deltas = PolledSubscription(self, Odometry, "astra/visual_odometry", qos.sensor(10)), DeltaReader()
         self._wheel = self.create_subscription(Odometry, "wheel/odometry", self._on_wheel, FAST_SENSOR)
         # Runs only while the wheels are slow or silent.
         self._bridge = self.create_timer(1.0 / config.publish_rate, self._on_silence, clock=self.steady)
@@ -72,6 +78,7 @@ class AstraOdometry(node.AstraLifecycleNode):
         if getattr(self, "_imu", None) is None:
             return
         self._imu.destroy()
+        self._sight.destroy()
         self.destroy_subscription(self._wheel)
         self.destroy_timer(self._bridge)
         self.destroy_timer(self._timer)
@@ -83,6 +90,7 @@ class AstraOdometry(node.AstraLifecycleNode):
             return
         self._wheel_count += 1
         self._take_imu()
+        self._take_sight()
         reason = self._odometry.add_wheel(wheel_from_odometry(message))
         if reason is Rejection.CLOCK_JUMP_BACK:
             self._published_ns = -1
@@ -107,6 +115,17 @@ class AstraOdometry(node.AstraLifecycleNode):
             if rotation is not None:
                 sample = ImuSample(sample.stamp_ns, rotation @ sample.angular_velocity, rotation @ sample.linear_acceleration)
             self._odometry.add_imu(sample)
+
+    def _take_sight(self) -> None:
+        """Δposes of vision, each once; the filter goes back to the moments that they are about."""
+        for message in self._sight.drain() if self._config.fuse_vision else ():
+            try:
+                pose = pose2_from_pose(message.pose.pose)
+            except BadInputError:
+                continue
+            delta = self._deltas.push(ns_from_stamp(message.header.stamp), pose, message.pose.covariance)
+            if delta is not None:
+                self._odometry.add_delta(delta)
 
     def _rotation(self, frame: str) -> Any:
         """base_from_imu's rotation (3, 3) from TF, or None where the axes agree or nothing is known of the mounting."""
@@ -134,6 +153,7 @@ class AstraOdometry(node.AstraLifecycleNode):
                 covariance[6 * i + j] = float(state.covariance[row, column])
         message.twist.twist.linear.x, message.twist.twist.angular.z = state.linear_mps, state.angular_radps
         self._publisher.publish(message)
+        self._rate.happened()
         if self._broadcaster is not None:
             pose = Pose3.from_pose2(state.odom_from_base)
             self._broadcaster.send(self._config.odom_frame, self._config.base_frame, pose, state.stamp_ns)
@@ -172,8 +192,11 @@ class AstraOdometry(node.AstraLifecycleNode):
         if wheel_s > self._config.wheel_timeout:
             level, text = node.ERROR, f"no wheel odometry for {wheel_s:.1f} s: the pose is stale"
         sigma = np.sqrt(np.diag(state.covariance))
+        seen, unlike = (self._odometry.count_delta(outcome) for outcome in (DeltaOutcome.FUSED, DeltaOutcome.OUTLIER))
         self.report(
-            level, "odometry", text, wheel_age_s=f"{wheel_s:.2f}", imu_age_s=f"{imu_s:.2f}", gyro_bias_radps=f"{state.gyro_bias:.5f}",
+            level, "odometry", text, rate_hz=f"{self._rate.hz(now):.1f}",
+            wheel_age_s=f"{wheel_s:.2f}", imu_age_s=f"{imu_s:.2f}",
+            gyro_bias_radps=f"{state.gyro_bias:.5f}", seen=seen, unlike_seen=unlike,
             sigma_m=f"{max(sigma[0], sigma[1]):.4f}", sigma_yaw_rad=f"{sigma[2]:.5f}", **{str(k): v for k, v in counts.items()},
         )  # fmt: skip
 

@@ -1,0 +1,30 @@
+"""Visual odometry, which is a pose that drifts, as the Δposes that the filter fuses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from astra.core.types import AnyArray
+from astra.fusion.history import DeltaPose
+from astra.geometry.se2 import Pose2
+
+PLANAR = (0, 1, 5)  # x, y, yaw among the six
+
+
+class DeltaReader:
+    """Two messages in a row → the Δpose between them."""
+
+    def __init__(self) -> None:
+        self._before: tuple[int, Pose2] | None = None
+
+    def push(self, stamp_ns: int, pose: Pose2, covariance: AnyArray) -> DeltaPose | None:
+        """The Δpose since the last message; None after a beginning, and where a stamp does not follow.
+
+        Args:
+            stamp_ns, pose: of the message. covariance: (36,) of its newest step; negative where it begins anew.
+        """
+        before, self._before = self._before, (stamp_ns, pose)
+        square = np.asarray(covariance, np.float64).reshape(6, 6)
+        if before is None or square[0, 0] < 0.0 or stamp_ns <= before[0]:
+            return None
+        return DeltaPose(before[0], stamp_ns, before[1].inverse() @ pose, square[np.ix_(PLANAR, PLANAR)])
