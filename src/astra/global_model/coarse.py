@@ -24,7 +24,7 @@ from astra.topomap.types import Landmark
 class CoarseConfig:
     """How many candidates go on to the fine stage."""
 
-    candidates: int = 12  # nodes that go on
+    candidates: int = 24  # nodes that go on
     views_per_image: int = 40  # best map views of each query image that vote for their nodes
     landmark_weight: float = 0.5  # of a matched landmark's vote, relative to one image's place vote
 
@@ -39,10 +39,14 @@ class PlaceVotes:
     """How alike the query's images and the map's views are.
 
     similarity: (Q, V) float32 cosine. node_scores: (N,), rows as in `MapIndex.node_ids`, in units of one image's full vote.
+    likeness: (Q, V) by all that was compared; the similarity unless local features were.
+    shared: (Q,) what the best view and each image have in common, softly counted per feature of the image; 0 unless local features were compared.
     """
 
     similarity: Float32Array
     node_scores: FloatArray
+    likeness: Float32Array
+    shared: FloatArray
 
 
 class PlaceRetrieval:
@@ -52,7 +56,7 @@ class PlaceRetrieval:
         self.config = config
         self._place: Float32Array = np.asarray(features.place, dtype=np.float32)
         rows = {int(node_id): row for row, node_id in enumerate(index.node_ids)}
-        self._row_of_view: IntArray = np.array([rows[index.node_of_view(int(v)).id] for v in features.view_ids], dtype=np.int64)
+        self.row_of_view: IntArray = np.array([rows[index.node_of_view(int(v)).id] for v in features.view_ids], dtype=np.int64)
         self._nodes = len(index.node_ids)
         # Likeness that any two views of this map share: only what exceeds it speaks for a place.
         sample = self._place[:: max(1, len(self._place) // 256)]
@@ -66,9 +70,9 @@ class PlaceRetrieval:
             count = min(self.config.views_per_image, len(row))
             best = np.argpartition(-row, count - 1)[:count]
             votes = np.zeros(self._nodes)
-            np.maximum.at(votes, self._row_of_view[best], (row[best] - self._background) / max(1e-6, 1.0 - self._background))
+            np.maximum.at(votes, self.row_of_view[best], (row[best] - self._background) / max(1e-6, 1.0 - self._background))
             scores += np.maximum(votes, 0.0)
-        return PlaceVotes(similarity, scores)
+        return PlaceVotes(similarity, scores, similarity, np.zeros(len(similarity)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class ConsistencyConfig:
     link_m: float = 2.0  # candidates nearer to each other than this support the same place
     best_nodes: int = 4  # of a place, whose scores count
     landmark_bonus: float = 0.5  # per matched landmark that the place sees
-    max_places: int = 4  # that go on to the fine stage
+    max_places: int = 6  # that go on to the fine stage
     min_shared: float = 0.3  # of the scene that the query and a place's likest view must show in common, where the backend judges it
 
     def __post_init__(self) -> None:

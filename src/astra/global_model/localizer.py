@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from astra.geometry import Pose2, Pose3
 from astra.global_model.backends.embedded import EmbeddedBackend
 from astra.global_model.backends.protocol import GlobalBackend, PosedImage
 from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, rank_nodes
-from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability, spread_of
+from astra.global_model.confidence import NO_SUPPORT, ConfidenceConfig, Support, exclusive, objection, probability, spread_of
 from astra.global_model.consistency import ConsistencyConfig, Place, explain_landmarks, group_places
 from astra.global_model.fine import (
     Correspondences,
@@ -29,9 +29,13 @@ from astra.global_model.fine import (
     unique_keypoints,
     unique_points,
 )
+from astra.global_model.floor import FloorConfig, solve_on_floor
+from astra.global_model.guided import GuidedConfig, match_guided
+from astra.global_model.known_place import KnownPlaceConfig, place_probability
 from astra.global_model.loaded import LoadedMap
 from astra.global_model.testimony import sign_testimony
 from astra.global_model.types import Alternative, LocalizationResult, Query, StageTimes, Status
+from astra.global_model.voting import with_local_votes
 from astra.perception.local import LocalFeatureConfig, LocalFeatureExtractor, LocalFeatures, match_units, unit_descriptors
 from astra.perception.place import PlaceEncoder, PlaceEncoderConfig
 
@@ -44,12 +48,13 @@ logger = logging.getLogger(__name__)
 class GlobalLocalizerConfig:
     """The stages' configurations, and how many map views each query image is matched with."""
 
-    views_per_image: int = 5  # by likeness, of each place
+    views_per_image: int = 8  # by likeness, of each place
+    voting_views: int = 150  # of the map, the likest at a glance, whose local features are compared with each image's
     refine_views_per_image: int = 6  # by pose, once there is one
     refine_distance_m: float = 2.5
     refine_angle_rad: float = math.radians(50.0)
     neighbour_m: float = 1.2  # nodes this near to a place's own take part in matching
-    strong_confidence: float = 0.98  # of the best place: others are not tried
+    strong_confidence: float = 0.95  # of the best place: others are not tried
     least_alternative: float = 0.02  # confidence of a pose that is worth a second look
     objected_share: float = 0.3  # of its confidence that a pose keeps which must not be published
     claim_views: int = 3  # posed views that the backend gets to claim a pose from
@@ -58,12 +63,16 @@ class GlobalLocalizerConfig:
     coarse: CoarseConfig = field(default_factory=CoarseConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     fine: FineConfig = field(default_factory=FineConfig)
+    floor: FloorConfig = field(default_factory=FloorConfig)
+    guided: GuidedConfig = field(default_factory=GuidedConfig)
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    known_place: KnownPlaceConfig = field(default_factory=KnownPlaceConfig)
     local: LocalFeatureConfig = field(default_factory=LocalFeatureConfig)
     place: PlaceEncoderConfig = field(default_factory=PlaceEncoderConfig)
 
     def __post_init__(self) -> None:
         require(self.views_per_image >= 1, "views_per_image", self.views_per_image, "≥ 1")
+        require(self.voting_views >= 2, "voting_views", self.voting_views, "≥ 2")
         require(self.refine_views_per_image >= 1, "refine_views_per_image", self.refine_views_per_image, "≥ 1")
         require(self.refine_distance_m > 0, "refine_distance_m", self.refine_distance_m, "> 0")
         require(0 < self.refine_angle_rad <= math.pi, "refine_angle_rad", self.refine_angle_rad, "in (0, π]")
@@ -136,7 +145,7 @@ class GlobalLocalizer:
             total = time.perf_counter() - started
             return self._localized(query, hinted, (), StageTimes(0.0, 0.0, total, total))
         place = self._encoder.encode([view.rgb for view in query.views]) if images.place is None else images.place
-        votes = self._retrieval.vote(place)
+        votes = with_local_votes(self.loaded, self._retrieval.vote(place), images.units, self._retrieval.row_of_view, self.config.voting_views)
         matches: tuple[LandmarkMatch, ...] = ()
         read = self.config.read_landmarks == "always"
         if read:
@@ -160,7 +169,7 @@ class GlobalLocalizer:
             explained = self._explained(query, best) if query.thorough else math.nan
             found = self._localized(query, best, matches, times)
             return replace(found, alternatives=self._alternatives(query, attempts, best), explained=explained)
-        found = self._not_localized(query, places, matches, times)
+        found = self._not_localized(query, votes, places, matches, times)
         return replace(found, claimed_map_from_base=claim, alternatives=self._alternatives(query, attempts, None))
 
     def likeness(self, poses: FloatArray) -> FloatArray:
@@ -200,7 +209,7 @@ class GlobalLocalizer:
         """Where the robot believes to be, if the images bear it out beyond doubt; all cameras look where the hint says."""
         assert query.near is not None
         matches = self._match_by_pose(query, images, Pose3.from_pose2(query.near))
-        attempt = self._judge(query, matches, solve_rig_pose(query.views, matches, self.config.fine))
+        attempt = self._judge(query, images, matches, solve_rig_pose(query.views, matches, self.config.fine))
         if attempt.pose is None or attempt.objection is not None or attempt.confidence < self.config.strong_confidence:
             return None
         return attempt
@@ -222,9 +231,31 @@ class GlobalLocalizer:
                 break
         for suspect in query.suspects:
             matches_there = self._match_by_pose(query, images, Pose3.from_pose2(suspect))
-            attempts.append(self._judge(query, matches_there, solve_rig_pose(query.views, matches_there, self.config.fine)))
+            attempts.append(self._solve(query, images, matches_there))
+        attempts = self._excluding(attempts)
         done = time.perf_counter()
         return attempts, places, replace(times, consistency_s=times.consistency_s + grouped - started, fine_s=times.fine_s + done - grouped)
+
+    def _excluding(self, attempts: Sequence[_Attempt]) -> list[_Attempt]:
+        """The attempts with the confidence that each has beside all poses elsewhere: of look-alikes none is sure."""
+        config, out = self.config.confidence, []
+        for attempt in attempts:
+            if attempt.pose is None:
+                out.append(attempt)
+                continue
+            here = attempt.pose.map_from_base.translation
+            rivals: list[tuple[FloatArray, float]] = []
+            for other in sorted(attempts, key=lambda a: -a.confidence):
+                if other.pose is None:
+                    continue
+                there = other.pose.map_from_base.translation
+                if all(float(np.linalg.norm(there - known)) > config.apart_m for known in (here, *(spot for spot, _ in rivals))):
+                    rivals.append((there, other.confidence))
+            confidence, why_not = exclusive(attempt.confidence, [p for _, p in rivals]), attempt.objection
+            if why_not is None and confidence < config.min_confidence:
+                why_not = "places that look alike fit nearly as well"
+            out.append(replace(attempt, confidence=confidence, objection=why_not))
+        return out
 
     def _explained(self, query: Query, attempt: _Attempt) -> float:
         """Inliers per point that the map's nearest views show from there: unlike inliers alone, not larger where the map is denser."""
@@ -281,20 +312,26 @@ class GlobalLocalizer:
         rows = self.loaded.rows_of_nodes(self._with_neighbours(place.node_ids))
         parts = []
         for k in range(len(query.views)):
-            likeness = votes.similarity[k][rows]
+            likeness = votes.likeness[k][rows]
             chosen = rows[np.argsort(-likeness, kind="stable")[: self.config.views_per_image]]
             parts.extend(self._match_rows(images, k, chosen))
-        matches = Correspondences.stack(parts)
-        first = solve_rig_pose(query.views, matches, self.config.fine)
+        return self._solve(query, images, Correspondences.stack(parts))
+
+    def _solve(self, query: Query, images: QueryImages, matches: Correspondences) -> _Attempt:
+        """The best pose that matches agree with: found, matched again where it says, and solved again; on the floor also as one that stands level."""
+        first = next((pose for pose in self._poses(query, matches) if pose is not None), None)
         if first is None:
-            return self._judge(query, matches, None)
-        more = self._match_by_pose(query, images, first.map_from_base)
-        combined = Correspondences.stack([matches.select(first.inliers), more])
-        second = solve_rig_pose(query.views, combined, self.config.fine)
-        attempts = [self._judge(query, matches, first)]
-        if second is not None:
-            attempts.append(self._judge(query, combined, second))
+            return self._judge(query, images, matches, None)
+        guided = match_guided(self.loaded, query.views, images.features, images.units, first.map_from_base, self.config.guided)
+        combined = Correspondences.stack([matches.select(first.inliers), guided.matches])
+        poses, matched = [pose for pose in self._poses(query, combined) if pose is not None], unique_keypoints(matches)
+        attempts = [self._judge(query, images, combined, pose, matched) for pose in poses] or [self._judge(query, images, matches, first)]
         return max(attempts, key=lambda a: (a.objection is None, a.confidence))
+
+    def _poses(self, query: Query, matches: Correspondences) -> Iterator[RigPose | None]:
+        if query.on_floor:
+            yield solve_on_floor(query.views, matches, self.config.fine, self.config.floor)
+        yield solve_rig_pose(query.views, matches, self.config.fine)
 
     def _with_neighbours(self, node_ids: tuple[int, ...]) -> tuple[int, ...]:
         out = dict.fromkeys(node_ids)
@@ -320,26 +357,30 @@ class GlobalLocalizer:
             out.append(correspondences(k, images.features[k].keypoints, points.points_map, points.point_ids, pairs))
         return out
 
-    def _judge(self, query: Query, matches: Correspondences, pose: RigPose | None) -> _Attempt:
-        matched = unique_keypoints(matches)
+    def _judge(self, query: Query, images: QueryImages, matches: Correspondences, pose: RigPose | None, matched: int | None = None) -> _Attempt:
+        """A solved pose with its support; `matched`: how many image features had matched anything before the pose guided the matching."""
+        matched = unique_keypoints(matches) if matched is None else matched
         if pose is None:
             why = f"no pose explains the {matched} features that match the map"
-            return _Attempt(None, Support(0, matched, 0, 0, 0, math.inf, math.inf), 0.0, why)
+            return _Attempt(None, NO_SUPPORT, 0.0, why)
         agreeing = matches.select(pose.inliers)
         position = pose.map_from_base.translation
+        guided = match_guided(self.loaded, query.views, images.features, images.units, pose.map_from_base, self.config.guided)
+        inliers = unique_keypoints(agreeing)
         support = Support(
-            inliers=unique_keypoints(agreeing),
-            matched=matched,
+            inliers=inliers,
+            matched=max(matched, inliers),
             cells=keypoint_cells(query.views, agreeing),
             views=len(np.unique(agreeing.view)),
             spread=spread_of(unique_points(agreeing), self.config.confidence.spread_cell_m, self.config.confidence.spread_per_cell),
             sigma_position_m=float(np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[-1])),
             map_distance_m=float(self.loaded.index.distances(float(position[0]), float(position[1])).min()),
-        )
+            found=guided.found, chance=guided.chance, shown=guided.shown,
+        )  # fmt: skip
         confidence = probability(support, self.config.confidence)
         why_not = objection(support, pose.map_from_base, query.on_floor, self.config.confidence)
         if why_not is None and confidence < self.config.confidence.min_confidence:
-            why_not = f"{support.inliers} of {matched} matched features agree: too likely a coincidence"
+            why_not = f"{support.inliers} of {support.matched} matched features agree: too likely a coincidence"
         return _Attempt(pose, support, confidence, why_not)
 
     def _localized(self, query: Query, attempt: _Attempt, matches: Sequence[LandmarkMatch], times: StageTimes) -> LocalizationResult:
@@ -356,21 +397,25 @@ class GlobalLocalizer:
         )  # fmt: skip
 
     def _not_localized(
-        self, query: Query, places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
+        self, query: Query, votes: PlaceVotes, places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
     ) -> LocalizationResult:
         if not places:
             return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, "nothing on the map looks like this", times=times)
         first = places[0]
         runner_up = places[1].score if len(places) > 1 else 0.0
         known = bool(first.matches) and first.score >= self.config.coarse_margin * runner_up
+        likely = place_probability(votes, self.config.known_place)
         matched, rejected = explain_landmarks(self.loaded.index, first, matches)
         nodes = tuple(node_id for place in places for node_id in place.node_ids)
         if known:
             labels = ", ".join(sorted({m.detection.label for m in first.matches}))
             reason = f"landmarks ({labels}) and looks point to one place, but no pose could be verified there"
             return LocalizationResult(
-                query.stamp_ns, Status.COARSE, 0.0, reason, None, None, nodes, matched, rejected, 0, times
+                query.stamp_ns, Status.COARSE, likely, reason, None, None, nodes, matched, rejected, 0, times
             )
+        if likely >= self.config.known_place.min_probability:
+            reason = "looks and local features point to one place, but no pose could be verified there"
+            return LocalizationResult(query.stamp_ns, Status.COARSE, likely, reason, None, None, nodes, (), (), 0, times)
         reason = "no place of the map explains what the images show"
         return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, reason, None, None, nodes, (), (), 0, times)
 

@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from astra.core.errors import BadInputError, ConfigError
 from astra.core.types import CameraFrame
 from astra.geometry import Pose2, Pose3
-from astra.global_model.confidence import ConfidenceConfig, Support, objection, probability, spread_of
+from astra.global_model.confidence import ConfidenceConfig, Support, exclusive, objection, probability, spread_of
 from astra.global_model.goal import GoalFinder
 from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig
 from astra.global_model.types import GoalStatus, Query, Status
@@ -141,11 +142,21 @@ def test_poses_in_the_air_or_on_their_side_are_refused_for_a_robot():
 
 def test_probability_grows_with_each_kind_of_support():
     config = ConfidenceConfig()
-    base = probability(Support(30, 60, 8, 2, 25, 0.1, 1.0), config)
-    assert probability(Support(60, 120, 8, 2, 50, 0.1, 1.0), config) > base
-    assert probability(Support(30, 40, 8, 2, 25, 0.1, 1.0), config) > base
-    assert probability(Support(30, 60, 12, 3, 25, 0.1, 1.0), config) > base
-    assert probability(Support(60, 120, 8, 2, 25, 0.1, 1.0), config) == base  # twice the features on the same things say nothing new
+    given = Support(30, 60, 8, 2, 25, 0.1, 1.0, found=40, chance=10.0, shown=300)
+    base = probability(given, config)
+    assert probability(replace(given, spread=50), config) > base
+    assert probability(replace(given, matched=40), config) > base
+    assert probability(replace(given, sigma_position_m=0.05), config) > base
+    assert probability(replace(given, found=80), config) > base
+    assert probability(replace(given, chance=30.0), config) < base  # what is found anywhere says nothing
+    assert probability(replace(given, inliers=60, matched=120), config) == base  # twice the features on the same things say nothing new
+
+
+def test_of_two_places_that_look_alike_neither_is_sure():
+    assert exclusive(0.95, []) == pytest.approx(0.95)
+    assert exclusive(0.95, [0.95]) == pytest.approx(19 / 39)
+    assert exclusive(0.95, [0.5]) == pytest.approx(19 / 21)
+    assert exclusive(0.99, [0.1, 0.1]) > 0.98
 
 
 def test_one_poster_counts_little():
