@@ -13,10 +13,12 @@ from astra.global_model.backends.protocol import Meaning
 from astra.global_model.language.concepts import Uses, concepts_named, load_concepts
 from astra.global_model.language.mentions import Mention, Request, take_apart
 from astra.global_model.language.places import Place, find_places
-from astra.global_model.language.words import FILLER, has_digit, same_word, word_overlap
+from astra.global_model.language.words import has_digit, same_word, word_overlap
 from astra.perception.embedding import TextEmbedder
 from astra.perception.text import normalise_text
 from astra.topomap.types import Landmark
+
+ROOM_WORDS = frozenset(("room", "area", "zone", "corner", "point"))  # of a sign that names one
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class GoalLanguage:
         stated = [max((m.function for m in place.landmarks), key=len, default="") or _wording(place) for place in self._places]
         self._functions = self._embedder.embed([normalise_text(f) or "none" for f in stated]) if self._places else np.zeros((0, 1), np.float32)
         self._functions[[not f for f in stated]] = 0.0
-        self._places = tuple(self._by_function(place, normalise_text(f), own) if f else place for place, own, f in zip(self._places, self._functions, stated))
+        self._places = tuple(self._by_function(place, own) if f else place for place, own, f in zip(self._places, self._functions, stated))
         self._map = marks
 
     def resolve(self, text: str, landmarks: Sequence[Landmark]) -> tuple[Meaning, ...]:
@@ -100,12 +102,12 @@ class GoalLanguage:
             found = self._nearest(found, self._named(request.beside), request.beside)
         return tuple(Meaning(mark.id, f.score, f.why, f.place.number) for f in found for mark in self._shown(f))
 
-    def _by_function(self, place: Place, text: str, function: Float32Array) -> Place:
-        """A place that shows no kind, but whose function is stated, is of the kinds that this `text` with its embedding `function` (D,) fits best."""
+    def _by_function(self, place: Place, function: Float32Array) -> Place:
+        """A place that shows no kind, but whose function is stated, is of the kinds that this function (D,) fits best; single words prove nothing."""
         if place.kinds.any():
             return place
         assert self._uses is not None
-        fits = self._uses.fit(text, function)
+        fits = self._uses.fit("", function)
         near = (fits >= fits.max() - self.config.rival_margin) & (fits >= self.config.min_cosine)
         return replace(place, kinds=np.where(near, 1.0, 0.0))
 
@@ -271,5 +273,5 @@ class GoalLanguage:
 
 def _wording(place: Place) -> str:
     """What the sign of a place says, if it names a room ("TEA AREA"): a name that no kind of place bears still tells what the place is for."""
-    texts = [normalise_text(m.label) for m in place.landmarks if m.is_text and not has_digit(m.label)]
-    return max((text for text in texts if FILLER.intersection(text.split())), key=len, default="")
+    texts = [normalise_text(m.label).split() for m in place.landmarks if m.is_text and not has_digit(m.label)]
+    return max((" ".join(words) for words in texts if len(words) <= 3 and ROOM_WORDS.intersection(words)), key=len, default="")
