@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -140,8 +141,8 @@ def steps_told(head: LearnedOdometry, seen: SeenRun) -> list[StepMotion]:
     imu_ns, wheel_ns = ([r.stamp_ns for r in readings] for readings in (imu, wheel))
     out, last = [], int(ride.stamps_ns[0])
     for k, stamp in enumerate(ride.stamps_ns.tolist()):
-        felt = imu[np.searchsorted(imu_ns, last) : np.searchsorted(imu_ns, stamp, side="right")]
-        rolled = wheel[np.searchsorted(wheel_ns, last) : np.searchsorted(wheel_ns, stamp, side="right")]
+        felt = imu[bisect_left(imu_ns, last) : bisect_right(imu_ns, stamp)]
+        rolled = wheel[bisect_left(wheel_ns, last) : bisect_right(wheel_ns, stamp)]
         features = np.asarray(ride.features[k], np.float32) if ride.seen[k] else None
         told = head.push(stamp, features, felt, rolled, ride.points[k] if ride.points[k, 0] > 0 else None)
         last = stamp
@@ -210,7 +211,7 @@ def look_through(drive: Drive, eyes: Path, head: Path, sensors: Collection[str],
         stamp = observation.stamp_ns
         if stamp - last_ns < nanoseconds(PERIOD_S - EARLY_S):
             continue
-        felt = imu[np.searchsorted(imu_ns, last_ns) : np.searchsorted(imu_ns, stamp, side="right")] if "imu" in used else ()
+        felt = imu[bisect_left(imu_ns, last_ns) : bisect_right(imu_ns, stamp)] if "imu" in used else ()
         step = odometry.see({frame.camera: frame.rgb for frame in observation.frames}, stamp, pose, felt)
         last_ns = stamp
         if step is not None:
@@ -288,7 +289,7 @@ def _essential(old: UInt8Array, new: UInt8Array, rays: FloatArray, axes: FloatAr
     corners = cv2.goodFeaturesToTrack(old, 300, 0.01, 5.0)
     if corners is None or len(corners) < 12:
         return None
-    there, found, _ = cv2.calcOpticalFlowPyrLK(old, new, corners, None)  # type: ignore[call-overload]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(old, new, corners, None)
     good = found[:, 0] > 0
     planes = []
     for points in (corners[good, 0], there[good, 0]):

@@ -48,7 +48,7 @@ def test_settings_come_from_a_file(circle: Path, tmp_path: Path, capsys: pytest.
     assert "gyro_noise" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("sensors", "word"), [("radar", "radar"), ("vision,wheel", "vision"), ("imu", "wheels"), ("", "choose")])
+@pytest.mark.parametrize(("sensors", "word"), [("radar", "radar"), ("vision,wheel", "camera"), ("imu", "wheels"), ("", "choose")])
 def test_sensors_that_cannot_be_used_are_named(circle: Path, tmp_path: Path, sensors: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "t.tum"
     assert main(["odometry", str(circle), "--out", str(out), "--sensors", sensors]) == 2

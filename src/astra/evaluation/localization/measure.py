@@ -39,10 +39,10 @@ class QueriesConfig:
     """What is asked beside one plain image. frames: of an aimless motion, 1 for none. light_every, frames_every: which queries get these."""
 
     frames: int = 1
-    frames_every: int = 5
-    light_every: int = 5
+    frames_every: int = 20
+    light_every: int = 10
     foreign: bool = False
-    foreign_every: int = 2
+    foreign_every: int = 4
 
     def __post_init__(self) -> None:
         require(1 <= self.frames <= 5, "frames", self.frames, "1 … 5")

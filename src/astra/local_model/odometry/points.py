@@ -222,7 +222,7 @@ class PointOdometry:
         near = fit.square < 16.0
         if math.hypot(values[0], values[1]) > c.calibrate_m and misfit < c.calibrate_misfit:
             self._calibrate(tracks, fit, values)
-        covariance = np.linalg.inv(fit.information()) * max(1.0, misfit / 1.2) ** 2
+        covariance = np.asarray(np.linalg.inv(fit.information()) * max(1.0, misfit / 1.2) ** 2, np.float64)
         x_sigma = float(np.sqrt(np.linalg.inv(floor_fit.information())[0, 0]))
         return PointMotion(values[:3], covariance[:3, :3], alone[:3], x_sigma, int(near.sum()), int((near & tracks.is_floor).sum()), misfit)
 
