@@ -40,13 +40,11 @@ class PlaceVotes:
 
     similarity: (Q, V) float32 cosine. node_scores: (N,), rows as in `MapIndex.node_ids`, in units of one image's full vote.
     likeness: (Q, V) by all that was compared; the similarity unless local features were.
-    shared: (Q,) what the best view and each image have in common, softly counted per feature of the image; 0 unless local features were compared.
     """
 
     similarity: Float32Array
     node_scores: FloatArray
     likeness: Float32Array
-    shared: FloatArray
 
 
 class PlaceRetrieval:
@@ -72,7 +70,7 @@ class PlaceRetrieval:
             votes = np.zeros(self._nodes)
             np.maximum.at(votes, self.row_of_view[best], (row[best] - self._background) / max(1e-6, 1.0 - self._background))
             scores += np.maximum(votes, 0.0)
-        return PlaceVotes(similarity, scores, similarity, np.zeros(len(similarity)))
+        return PlaceVotes(similarity, scores, similarity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,11 @@ def objection(support: Support, map_from_base: Pose3, on_floor: bool, config: Co
         return "all features that agree lie on one thing, which may hang elsewhere too"
     if support.sigma_position_m > config.max_sigma_m:
         return f"the pose is uncertain by {support.sigma_position_m:.2f} m"
+    return impossible(support, map_from_base, on_floor, config)
+
+
+def impossible(support: Support, map_from_base: Pose3, on_floor: bool, config: ConfidenceConfig) -> str | None:
+    """Why the robot cannot be there, however well the images fit, or none."""
     if support.map_distance_m > config.max_map_distance_m:
         return f"the best pose lies {support.map_distance_m:.1f} m from anything the map has seen"
     if on_floor:

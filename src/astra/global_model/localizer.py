@@ -17,7 +17,7 @@ from astra.geometry import Pose2, Pose3
 from astra.global_model.backends.embedded import EmbeddedBackend
 from astra.global_model.backends.protocol import GlobalBackend, PosedImage
 from astra.global_model.coarse import CoarseConfig, LandmarkMatch, PlaceRetrieval, PlaceVotes, rank_nodes
-from astra.global_model.confidence import NO_SUPPORT, ConfidenceConfig, Support, exclusive, objection, probability, spread_of
+from astra.global_model.confidence import NO_SUPPORT, ConfidenceConfig, Support, exclusive, impossible, objection, probability, spread_of
 from astra.global_model.consistency import ConsistencyConfig, Place, explain_landmarks, group_places
 from astra.global_model.fine import (
     Correspondences,
@@ -31,7 +31,6 @@ from astra.global_model.fine import (
 )
 from astra.global_model.floor import FloorConfig, solve_on_floor
 from astra.global_model.guided import GuidedConfig, match_guided
-from astra.global_model.known_place import KnownPlaceConfig, place_probability
 from astra.global_model.loaded import LoadedMap
 from astra.global_model.testimony import sign_testimony
 from astra.global_model.types import Alternative, LocalizationResult, Query, StageTimes, Status
@@ -58,7 +57,8 @@ class GlobalLocalizerConfig:
     least_alternative: float = 0.02  # confidence of a pose that is worth a second look
     objected_share: float = 0.3  # of its confidence that a pose keeps which must not be published
     claim_views: int = 3  # posed views that the backend gets to claim a pose from
-    coarse_margin: float = 1.25  # of the best place's score over the next: the place is called known
+    coarse_margin: float = 1.25  # of the score of the best place that landmarks speak for over the next: the place is called known
+    coarse_confidence: float = 0.5  # of a pose too uncertain to be published: its place is called known
     read_landmarks: str = "when_needed"  # or "always", "never": reading text takes longer than all the rest
     coarse: CoarseConfig = field(default_factory=CoarseConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
@@ -66,7 +66,6 @@ class GlobalLocalizerConfig:
     floor: FloorConfig = field(default_factory=FloorConfig)
     guided: GuidedConfig = field(default_factory=GuidedConfig)
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
-    known_place: KnownPlaceConfig = field(default_factory=KnownPlaceConfig)
     local: LocalFeatureConfig = field(default_factory=LocalFeatureConfig)
     place: PlaceEncoderConfig = field(default_factory=PlaceEncoderConfig)
 
@@ -81,6 +80,7 @@ class GlobalLocalizerConfig:
         require(0 < self.least_alternative < 1, "least_alternative", self.least_alternative, "in (0, 1)")
         require(0 < self.objected_share <= 1, "objected_share", self.objected_share, "in (0, 1]")
         require(self.claim_views >= 1, "claim_views", self.claim_views, "≥ 1")
+        require(0 < self.coarse_confidence <= 1, "coarse_confidence", self.coarse_confidence, "in (0, 1]")
         require(self.coarse_margin >= 1, "coarse_margin", self.coarse_margin, "≥ 1")
         choices = ("when_needed", "always", "never")
         require(self.read_landmarks in choices, "read_landmarks", self.read_landmarks, f"one of {', '.join(choices)}")
@@ -169,7 +169,7 @@ class GlobalLocalizer:
             explained = self._explained(query, best) if query.thorough else math.nan
             found = self._localized(query, best, matches, times)
             return replace(found, alternatives=self._alternatives(query, attempts, best), explained=explained)
-        found = self._not_localized(query, votes, places, matches, times)
+        found = self._not_localized(query, attempts, places, matches, times)
         return replace(found, claimed_map_from_base=claim, alternatives=self._alternatives(query, attempts, None))
 
     def likeness(self, poses: FloatArray) -> FloatArray:
@@ -397,27 +397,37 @@ class GlobalLocalizer:
         )  # fmt: skip
 
     def _not_localized(
-        self, query: Query, votes: PlaceVotes, places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
+        self, query: Query, attempts: Sequence[_Attempt], places: Sequence[Place], matches: Sequence[LandmarkMatch], times: StageTimes
     ) -> LocalizationResult:
         if not places:
             return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, "nothing on the map looks like this", times=times)
         first = places[0]
         runner_up = places[1].score if len(places) > 1 else 0.0
         known = bool(first.matches) and first.score >= self.config.coarse_margin * runner_up
-        likely = place_probability(votes, self.config.known_place)
         matched, rejected = explain_landmarks(self.loaded.index, first, matches)
         nodes = tuple(node_id for place in places for node_id in place.node_ids)
         if known:
             labels = ", ".join(sorted({m.detection.label for m in first.matches}))
             reason = f"landmarks ({labels}) and looks point to one place, but no pose could be verified there"
             return LocalizationResult(
-                query.stamp_ns, Status.COARSE, likely, reason, None, None, nodes, matched, rejected, 0, times
+                query.stamp_ns, Status.COARSE, 0.0, reason, None, None, nodes, matched, rejected, 0, times
             )
-        if likely >= self.config.known_place.min_probability:
-            reason = "looks and local features point to one place, but no pose could be verified there"
-            return LocalizationResult(query.stamp_ns, Status.COARSE, likely, reason, None, None, nodes, (), (), 0, times)
+        likely = self._likely(query, attempts)
+        if likely is not None and likely.pose is not None:
+            x, y, _ = likely.pose.map_from_base.translation.tolist()
+            nodes = tuple(dict.fromkeys([*self.loaded.index.nearest_nodes(x, y, 3), *nodes]))
+            reason = f"a pose was found, but {likely.objection}"
+            return LocalizationResult(query.stamp_ns, Status.COARSE, likely.confidence, reason, None, None, nodes, (), (), 0, times)
         reason = "no place of the map explains what the images show"
         return LocalizationResult(query.stamp_ns, Status.LOST, 0.0, reason, None, None, nodes, (), (), 0, times)
+
+    def _likely(self, query: Query, attempts: Sequence[_Attempt]) -> _Attempt | None:
+        """The best pose, too uncertain to be published and yet likelier right than not; none if there is none."""
+        best = max(attempts, key=lambda a: a.confidence, default=None)
+        if best is None or best.pose is None or best.confidence < self.config.coarse_confidence:
+            return None
+        barred = impossible(best.support, best.pose.map_from_base, query.on_floor, self.config.confidence)
+        return best if barred is None else None
 
     def _sees(self, node_ids: Sequence[int], landmark_id: int) -> bool:
         return any(landmark_id in self.loaded.map.nodes[i].landmark_ids for i in node_ids)

@@ -41,15 +41,15 @@ def with_local_votes(loaded: LoadedMap, votes: PlaceVotes, units: Sequence[Float
         units: unit descriptors (N, 128) of each image.
         row_of_view: (V,) row of each view's node.
     """
-    scores, likeness, shared = votes.node_scores.copy(), votes.similarity.astype(np.float32, copy=True), votes.shared.copy()
+    scores, likeness = votes.node_scores.copy(), votes.similarity.astype(np.float32, copy=True)
     for k, own in enumerate(units):
         rows = np.argpartition(-votes.similarity[k], views)[:views] if views < votes.similarity.shape[1] else np.arange(votes.similarity.shape[1])
         local = local_votes(loaded, own, rows)
         most = float(local.max(initial=0.0))
         if most > 0.0:
-            share, shared[k] = local / most, most / len(own)
+            share = local / most
             likeness[k, rows] += share.astype(np.float32)
             node_votes = np.zeros(len(scores))
             np.maximum.at(node_votes, row_of_view[rows], share)
             scores += node_votes
-    return PlaceVotes(votes.similarity, scores, likeness, shared)
+    return PlaceVotes(votes.similarity, scores, likeness)

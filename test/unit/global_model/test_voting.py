@@ -75,7 +75,7 @@ def test_views_without_points_and_images_without_features_get_no_votes():
 def test_local_features_lift_a_view_that_looks_common_at_a_glance_if_it_is_on_the_shortlist():
     loaded, image = map_of(VIEWS), unit_descriptors(VIEWS[7])
     similarity = np.linspace(0.9, 0.3, 30, dtype=np.float32)[None]
-    glance = PlaceVotes(similarity, np.maximum(similarity[0] - 0.5, 0.0).astype(np.float64), similarity, np.zeros(1))
+    glance = PlaceVotes(similarity, np.maximum(similarity[0] - 0.5, 0.0).astype(np.float64), similarity)
     joined = with_local_votes(loaded, glance, [image], np.arange(30), views=10)
     assert np.argmax(joined.likeness[0]) == np.argmax(joined.node_scores) == 7
     assert np.isclose(joined.node_scores[7], glance.node_scores[7] + 1.0)  # one image's full vote
