@@ -12,7 +12,14 @@ _NOT = frozenset("not no except without avoid excluding unlike never dont other 
 _ANY = frozenset(("anything", "everything", "all", "any", "anywhere", "none", "nothing"))  # that makes a "but" exclude
 _AFTER_IT = frozenset(("taken", "occupied", "busy", "closed", "full", "locked", "booked"))  # "203 is taken": what was named before is not meant
 _INTO = frozenset("at to in into inside toward towards".split())  # noqa: SIM905
-_COURTESY = frozenset("please now quickly soon then first again room area thanks thank you".split())  # noqa: SIM905
+# What may follow a destination and say nothing of where it is: "… at the kitchen, can you take me there?"
+_COURTESY = frozenset(
+    "please now quickly quick fast soon then first again room area thanks thank you and can could would will you we us me i let s lead take bring guide "  # noqa: SIM905
+    "show drive go move there step on it hurry up ok okay way the to today asap".split()
+)
+_EXCUSES = {"out of the question": "taken", "out of bounds": "closed", "off limits": "closed", "out of order": "closed", "in use": "occupied"}
+_NEAREST = frozenset(("closest", "nearest", "next", "near", "beside", "by", "opposite"))  # "… the office closest to it"
+_IT = frozenset(("it", "that", "there"))
 _ARTICLES = frozenset(("the", "a", "an", "our", "your", "some", "any", "this", "that"))
 CUE_REACH = 3  # words from a negation to what it denies
 
@@ -50,11 +57,11 @@ class Request:
 
     @property
     def is_destination(self) -> bool:
-        """Whether what is wanted ends the sentence behind a preposition: "let us meet at the kitchen"."""
+        """Whether what is wanted ends the sentence behind a preposition, or is all of it: "let us meet at the kitchen", "the kitchen, quickly"."""
         if self.wanted is None or any(word not in _COURTESY for word in self.words[self.wanted.end :]):
             return False
         before = [word for word in self.words[: self.wanted.start] if word not in _ARTICLES]
-        return bool(before) and before[-1] in _INTO
+        return not before or before[-1] in _INTO
 
 
 def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_similarity: float) -> Request:
@@ -64,7 +71,7 @@ def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_s
         labels: normalised texts on the map.
         names: normalised names of kinds of place and of things, with the number of their kind.
     """
-    words = tuple(spaced(normalise_text(text)).split())
+    words = _plain(spaced(normalise_text(text)))
     found = _without_overlap([*_labels(words, labels, min_similarity), *_names(words, names, min_similarity)])
     number = next((w for k, w in enumerate(words) if w.isdigit() and len(w) >= 2 and not any(m.start <= k < m.end for m in found)), "")
     if not found:
@@ -75,7 +82,21 @@ def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_s
     if not rest:
         return Request(words, None, None, avoided, number)
     beside = next((m for m in rest[1:] if m.name != rest[0].name), None)
+    if beside is not None and _points_back(words[beside.end :]):
+        return Request(words, beside, rest[0], avoided, number)
     return Request(words, rest[0], beside, avoided, number)
+
+
+def _plain(text: str) -> tuple[str, ...]:
+    """The words, with one word for each turn of phrase that says a place cannot be used."""
+    for phrase, word in _EXCUSES.items():
+        text = f" {text} ".replace(f" {phrase} ", f" {word} ").strip()
+    return tuple(text.split())
+
+
+def _points_back(behind: Sequence[str]) -> bool:
+    """Whether words say "nearest to it": to what was named before."""
+    return any(word in _NEAREST and _IT.intersection(behind[k + 1 : k + 4]) for k, word in enumerate(behind))
 
 
 def _denies(words: Sequence[str], k: int) -> bool:
