@@ -46,8 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results; what it holds already is not measured again")
     parser.add_argument("--quick", action="store_true", help="few episodes")
     parser.add_argument("--only", default="", metavar="REGEX", help="episodes whose name matches")
-    split_help = "worlds to tune on, or to be judged on; unseen, blind: goals in new words (default: %(default)s)"
-    parser.add_argument("--split", choices=("validate", "test", "unseen", "blind"), default="test", help=split_help)
+    split_help = "worlds to tune on, or to be judged on; unseen, blind, fresh: goals in new words (default: %(default)s)"
+    parser.add_argument("--split", choices=("validate", "test", "unseen", "blind", "fresh"), default="test", help=split_help)
     parser.add_argument("--landmarks", action="store_true", help="read signs and judge landmarks too (takes longer)")
     parser.add_argument("--processes", type=int, default=1, help="episodes at once (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="measure anew what was measured before, from the artefacts that are left of it")

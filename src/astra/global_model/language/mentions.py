@@ -105,7 +105,7 @@ def _denies(words: Sequence[str], k: int) -> bool:
 
 def _avoided(words: Sequence[str], found: Sequence[Mention], cues: Sequence[int]) -> Mention | None:
     """What is not meant: of two names the one of a single room, else the one behind the negation."""
-    occupied = [k for k, word in enumerate(words) if word in _AFTER_IT]
+    occupied = [k for k, word in enumerate(words) if word in _AFTER_IT and words[k + 1 : k + 2] not in (("in",), ("to",))]  # "parcels are booked in"
     if occupied:
         before = [m for m in found if m.end <= occupied[0]]
         return before[-1] if before else None

@@ -95,7 +95,7 @@ class GoalLanguage:
         if request.wanted is None and request.avoided is not None:
             request = self._another(request, avoided)
         found = self._by_name(request) if self._is_named(request) else None
-        if found is None:
+        if found is None or (not found and not self._is_about(request)):
             found = self._by_label(request) or self._by_use(text)
         found = [f for f in found if f.place not in avoided]
         if request.beside is not None and self._is_named(request):
@@ -122,6 +122,12 @@ class GoalLanguage:
         if wanted.is_label or several or request.coverage >= self.config.min_coverage:
             return True
         return request.is_destination and wanted.name in self._concepts[self._names[wanted.name]].names  # of a place, not of a thing
+
+    def _is_about(self, request: Request) -> bool:
+        """Whether the sentence is about what it names, rather than about what one does with it: "a table and a projector, we give a talk"."""
+        wanted = request.wanted
+        assert wanted is not None
+        return wanted.is_label or request.is_destination or request.coverage >= self.config.min_coverage
 
     def _named(self, mention: Mention) -> tuple[Place, ...]:
         """The places that a mention names: of its label, or else of its kind; an object by its category where the map has it."""
@@ -243,6 +249,8 @@ class GoalLanguage:
         kinds: IntArray = np.full(len(scores), -1, dtype=np.int64)
         mainly = shown >= 0.5 * shown.max(axis=1, keepdims=True)
         clear = mainly & (shown >= np.maximum(0.5 * shown.max(axis=0, keepdims=True), self.config.min_kind))
+        hidden = ~clear.any(axis=0)  # kinds that no place mainly is: what shows most of it, among other things, will do
+        clear[:, hidden] = (shown >= np.maximum(shown.max(axis=0, keepdims=True), self.config.min_kind))[:, hidden]
         for i, by in enumerate(served):
             if by >= 0:
                 better = clear[:, int(by)] & (fits[i] - 0.005 * (int(by) != i) > scores)

@@ -1,8 +1,8 @@
 """What people say in a generated world, with the areas that answer it: explicit, implied, relational, negative, ambiguous, unanswerable.
 
 Sentences of test worlds come from `test_phrasings.yaml`, written by hand and kept away from tuning; all others from `phrasings.yaml`. A second
-set for tests, `unseen_phrasings.yaml`, was written later, for what had by then been improved with the first one known; a third, `blind_phrasings.yaml`,
-by somebody who knew none of the others.
+set for tests, `unseen_phrasings.yaml`, was written later, for what had by then been improved with the first one known; `blind_phrasings.yaml`
+and `fresh_phrasings.yaml` by writers who knew nothing of how sentences are understood.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from astra.core.config import load_yaml
 from astra.sim.worlds.plan import Kind, Plan, Room, Split
 
 InstructionKind = Literal["explicit", "object", "implied", "relational", "negative", "ambiguous", "unanswerable"]
-Voice = Split | Literal["unseen", "blind"]  # whose sentences: those of a split, or the later sets for tests
-TESTS = {"test": "test_phrasings", "unseen": "unseen_phrasings", "blind": "blind_phrasings"}
+Voice = Split | Literal["unseen", "blind", "fresh"]  # whose sentences: those of a split, or the later sets for tests
+TESTS = {"test": "test_phrasings", "unseen": "unseen_phrasings", "blind": "blind_phrasings", "fresh": "fresh_phrasings"}
 SHARED_WALL_M = 0.8  # rooms with at least this much wall in common are next to each other
 PER_INTENT = 2  # sentences drawn for each intent of a world
 
