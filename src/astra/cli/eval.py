@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="planning: an exported planner; may be given again")
     parser.add_argument("--peers", default="", metavar="NAMES", help="planning: only these peers, with commas; none: no peer (default: all)")
-    parser.add_argument("--forecast", action="store_true", help="planning: the models also with the true future of whom the robot sees")
+    parser.add_argument("--forecast", action="store_true", help="planning: the models also with everybody who is seen going on as fast as now")
     parser.add_argument("--steps", type=int, nargs="*", default=[], metavar="N", help="planning: other numbers of solver steps, with the first model")
     parser.add_argument("--closed-loop", type=int, default=0, metavar="N", help="planning: instead, N kinematic episodes (no pictures, no physics)")
     parser.add_argument("--samples", type=Path, help="occupancy, forecast: a packed set of the split, instead of worlds that are made")

@@ -33,7 +33,7 @@ class PlanningTableConfig:
     peers: tuple[str, ...] = PEERS
     best_of: int = 10
     steps: tuple[int, ...] = ()  # of the solver, tried with the first model beside its own
-    forecast: bool = False  # the models once more, with the true future of whom the robot sees: as good as a forecast can be
+    forecast: bool = False  # the models once more, with everybody who is seen going on as fast as now
     radius_m: float = 0.22
     trajectory: TrajectoryConfig = field(default_factory=TrajectoryConfig)
 
@@ -51,12 +51,13 @@ def proposers(config: PlanningTableConfig) -> dict[str, Callable[[], peers.Propo
     for name, folder in config.models:
         for count in (1, config.best_of):
             what = f"{name}, {'one sample' if count == 1 else f'best of {count}'}"
-            out[what] = _maker(folder, count, radius, forecast=False)
+            out[what] = _maker(folder, count, radius)
+            out[f"{what}, cleared"] = _maker(folder, count, radius, cleared=True)
             if config.forecast:
-                out[f"{what}, people foretold"] = _maker(folder, count, radius, forecast=True)
+                out[f"{what}, cleared, people tracked"] = _maker(folder, count, radius, cleared=True, tracked=True)
     for name, folder in config.models[:1]:
         for steps in config.steps:
-            out[f"{name}, best of {config.best_of}, {steps} steps"] = _maker(folder, config.best_of, radius, forecast=False, steps=steps)
+            out[f"{name}, best of {config.best_of}, {steps} steps"] = _maker(folder, config.best_of, radius, steps=steps)
     every: dict[str, Callable[[], peers.Proposer]] = {
         "classical": lambda: peers.classical(t),
         "pure_pursuit": lambda: peers.pursuit(t),
@@ -104,8 +105,10 @@ def _expert(scene: PlanScene) -> np.ndarray[Any, np.dtype[np.float64]]:
     return scene.plan
 
 
-def _maker(folder: Path, count: int, radius_m: float, *, forecast: bool, steps: int | None = None) -> Callable[[], peers.Proposer]:
-    return lambda: peers.learned(TrajectorySampler(folder), count, radius_m, steps, forecast=forecast)
+def _maker(
+    folder: Path, count: int, radius_m: float, *, tracked: bool = False, cleared: bool = False, steps: int | None = None
+) -> Callable[[], peers.Proposer]:
+    return lambda: peers.learned(TrajectorySampler(folder), count, radius_m, steps, tracked=tracked, cleared=cleared)
 
 
 def results(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

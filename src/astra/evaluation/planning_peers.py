@@ -14,6 +14,7 @@ from astra.evaluation.planning_scenes import FINE_M, PlanScene
 from astra.geometry.distance import distance_to_occupied, sample_bilinear
 from astra.geometry.se2 import Pose2
 from astra.local_model.planning.choice import ChoiceConfig, Situation, costs
+from astra.local_model.planning.clearing import Clearing
 from astra.local_model.planning.config import PlannerConfig, TrajectoryConfig
 from astra.local_model.planning.maps import clearance_maps, distance_of
 from astra.local_model.planning.runtime import TrajectorySampler
@@ -27,29 +28,45 @@ TICK_S = 0.05
 MAX_MPS, MAX_RADPS, MAX_MPS2, MAX_RADPS2 = 0.6, 1.2, 0.8, 2.5
 
 
-def learned(sampler: TrajectorySampler, count: int, radius_m: float, steps: int | None = None, *, forecast: bool = False) -> Proposer:
-    """The learned planner: one sample, or the best of several by what the robot knows; `forecast`: with the true future of whom it sees."""
-    config = ChoiceConfig()
+def learned(
+    sampler: TrajectorySampler, count: int, radius_m: float, steps: int | None = None, *, tracked: bool = False, cleared: bool = False
+) -> Proposer:
+    """The learned planner: one sample, or the best of several by what the robot knows.
+
+    Args:
+        sampler: the network.
+        count: of samples.
+        radius_m: of the robot.
+        steps: of the solver.
+        tracked: who is seen goes on as fast as now, as a tracker foretells it; else everybody stays.
+        cleared: samples are pushed clear of what the maps show, as on the robot.
+    """
+    config, trajectory = ChoiceConfig(), sampler.config.trajectory
+    clear = Clearing(sampler.config.maps, trajectory.steps, trajectory.step_s)
 
     def propose(scene: PlanScene) -> FloatArray | None:
         rng = np.random.default_rng([0, *scene.name.encode()])
-        maps = scene_maps(scene, radius_m, sampler.config, forecast=forecast)
+        maps = scene_maps(scene, radius_m, sampler.config, tracked=tracked)
         poses = sampler.sample(maps, scene.velocity, scene.goal, count, rng, steps=steps)
+        if cleared:
+            poses = clear(poses, maps)
         if count == 1:
             return np.asarray(poses[0])
         v, w = scene.velocity[0].tolist()
         x, y = scene.goal[:2].tolist()
-        situation = Situation(maps, (v, w), (x, y), sampler.config.trajectory.step_s, scene.route)
+        situation = Situation(maps, (v, w), (x, y), trajectory.step_s, scene.route)
         cost, _ = costs(poses, situation, config, sampler.config.maps)
         return np.asarray(poses[int(np.argmin(cost))])
 
     return propose
 
 
-def scene_maps(scene: PlanScene, radius_m: float, config: PlannerConfig, *, forecast: bool) -> Float32Array:
-    """The network's maps; without a forecast, who is seen now is taken to stay."""
-    moments = np.round(np.array(config.maps.moments_s) / config.trajectory.step_s).astype(int)
-    discs = scene.movers[moments if forecast else 0 * moments][:, scene.seen]
+def scene_maps(scene: PlanScene, radius_m: float, config: PlannerConfig, *, tracked: bool) -> Float32Array:
+    """The network's maps; who is seen now stays, or goes on as fast as now."""
+    moments, now = np.array(config.maps.moments_s), scene.movers[0][scene.seen]
+    discs = np.repeat(now[None], len(moments), axis=0)
+    if tracked:
+        discs[..., :2] += moments[:, None, None] * (scene.movers[1][scene.seen] - now)[None, :, :2] / config.trajectory.step_s
     return clearance_maps(distance_of(scene.occupied, config.maps), scene.known[::2, ::2], discs, radius_m, config.maps)
 
 

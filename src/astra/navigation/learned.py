@@ -17,6 +17,7 @@ from astra.core.config import require
 from astra.core.types import AnyArray, Float32Array, FloatArray, seconds
 from astra.geometry.se2 import Pose2
 from astra.local_model.planning.choice import ChoiceConfig, Situation, costs
+from astra.local_model.planning.clearing import Clearing, ClearingConfig
 from astra.local_model.planning.config import PlannerConfig
 from astra.local_model.planning.maps import clearance_maps
 from astra.navigation.protocols import LocalPath, LocalPlanError, LocalScene, NoLocalPath, Subgoal
@@ -48,6 +49,7 @@ class LearnedConfig:
     turn_path_m: float = 0.35  # the path that asks the controller for it
     seed: int = 0
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
+    clearing: ClearingConfig = field(default_factory=ClearingConfig)
 
     def __post_init__(self) -> None:
         require(1 <= self.samples <= 200, "samples", self.samples, "between 1 and 200")
@@ -69,6 +71,8 @@ class LearnedPlanner:
         self.config, self._sampler, self._discs = config or LearnedConfig(), sampler, discs
         self._moments = sampler.config.maps.moments_s
         self._points = sampler.config.maps.points()
+        trajectory = sampler.config.trajectory
+        self._clear = Clearing(sampler.config.maps, trajectory.steps, trajectory.step_s, self.config.clearing)
         self._past: deque[tuple[int, float, float]] = deque(maxlen=REMEMBERED)
         self.reset()
 
@@ -96,6 +100,7 @@ class LearnedPlanner:
             if spread == 0.0:
                 break
             poses = self._sampler.sample(maps, velocity, told, config.samples, self._rng, steps=config.steps or None, spread=spread)
+            poses = self._clear(poses, maps)
             cost, free = costs(poses, situation, config.choice, self._sampler.config.maps)
             best = int(np.argmin(np.where(free & np.isfinite(cost), cost, np.inf)))
             if free[best] and np.isfinite(cost[best]):

@@ -9,6 +9,7 @@ import pytest
 
 from astra.core.types import Float32Array, FloatArray
 from astra.geometry import Pose2
+from astra.local_model.planning.clearing import ClearingConfig
 from astra.local_model.planning.config import PlannerConfig
 from astra.navigation.grid import LocalGrid
 from astra.navigation.learned import LearnedConfig, LearnedPlanner
@@ -83,7 +84,7 @@ def test_a_path_asks_for_the_speed_that_the_robot_is_to_reach() -> None:
 
 
 def test_a_blocked_way_is_left_for_a_free_one_and_the_choice_is_kept() -> None:
-    planner = LearnedPlanner(Fan(turns=(-0.6, 0.0, 0.6)))
+    planner = LearnedPlanner(Fan(turns=(-0.6, 0.0, 0.6)), LearnedConfig(clearing=ClearingConfig(rounds=0)))
     left = planner.plan(scene([(1.0, -1.5, 1.3, 0.15)]), to(2.5, 0.0))
     assert (HERE.inverse() @ left.end()).y > 0.5
     again = planner.plan(scene([(1.2, -0.1, 1.3, 0.1)], 1.1), to(2.5, 0.0))  # now both sides are as good
