@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from astra.global_model.language.words import FILLER, content, has_digit, same_word, spaced
 from astra.perception.text import normalise_text
 
-_NOT = frozenset("not no except without avoid excluding unlike never dont other another different else besides apart isn don isnt".split())  # noqa: SIM905
+_NOT = frozenset("not no except without avoid excluding unlike dont other another different else besides apart isn don isnt".split())  # noqa: SIM905
 _ANY = frozenset(("anything", "everything", "all", "any", "anywhere", "none", "nothing"))  # that makes a "but" exclude
 _AFTER_IT = frozenset(("taken", "occupied", "busy", "closed", "full", "locked", "booked"))  # "203 is taken": what was named before is not meant
 _INTO = frozenset("at to in into inside toward towards".split())  # noqa: SIM905
@@ -20,6 +20,7 @@ _COURTESY = frozenset(
 _EXCUSES = {"out of the question": "taken", "out of bounds": "closed", "off limits": "closed", "out of order": "closed", "in use": "occupied"}
 _NEAREST = frozenset(("closest", "nearest", "next", "near", "beside", "by", "opposite"))  # "… the office closest to it"
 _IT = frozenset(("it", "that", "there"))
+_KNOWN = frozenset(("the", "our", "your", "this", "that"))
 _ARTICLES = frozenset(("the", "a", "an", "our", "your", "some", "any", "this", "that"))
 CUE_REACH = 3  # words from a negation to what it denies
 
@@ -62,6 +63,14 @@ class Request:
             return False
         before = [word for word in self.words[: self.wanted.start] if word not in _ARTICLES]
         return not before or before[-1] in _INTO
+
+    @property
+    def is_pointed_at(self) -> bool:
+        """Whether what is wanted is spoken of as something known: "the kitchen"."""
+        wanted = self.wanted
+        if wanted is None or wanted.start == 0 or self.words[wanted.start : wanted.end] != tuple(wanted.name.split()):
+            return False
+        return self.words[wanted.start - 1] in _KNOWN
 
 
 def take_apart(text: str, labels: Sequence[str], names: Mapping[str, int], min_similarity: float) -> Request:

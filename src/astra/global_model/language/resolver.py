@@ -121,7 +121,8 @@ class GoalLanguage:
         several = wanted.end - wanted.start > 1 or request.beside is not None or request.avoided is not None
         if wanted.is_label or several or request.coverage >= self.config.min_coverage:
             return True
-        return request.is_destination and wanted.name in self._concepts[self._names[wanted.name]].names  # of a place, not of a thing
+        is_place = wanted.name in self._concepts[self._names[wanted.name]].names  # rather than a thing
+        return is_place and (request.is_destination or (request.is_pointed_at and bool(self._named(wanted))))
 
     def _is_about(self, request: Request) -> bool:
         """Whether the sentence is about what it names, rather than about what one does with it: "a table and a projector, we give a talk"."""
