@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -11,13 +12,14 @@ EXAMPLES = """examples:
   astra bench sim --out bench/sim --quick    a tenth of it
   astra bench map --out bench/map            a map of 100, 300 and 1,000 frames (a quarter of an hour; up to 100 with --quick)
   astra bench local --out bench/local        a tick of the eyes: wall and CPU time, memory, with one thread or --threads
+  astra bench localize --map maps/demo_office --out bench/localize            queries on maps of 1,000 to 100,000 nodes (9 GB of disk; ten minutes)
   astra bench planner --out bench/planner --model models/planner              a tick of the learned planner with its shield
   astra bench precision --samples samples/validate --out bench/precision      the eyes in int8, fp16 and bf16 beside fp32
   astra bench sim --out bench/sim --ros      and the simulator as a ROS node in real time
 
 Writes results.json (a flat list of name, value, unit, n, ci95) and report.md. What an earlier run measured of the generated worlds is kept.
 """
-PARTS = ("sim", "map", "local", "planner", "precision")
+PARTS = ("sim", "map", "localize", "local", "planner", "precision")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few worlds, few poses, no SfM")
     parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime, for local (default: %(default)s)")
     parser.add_argument("--model", type=Path, default=Path("models/planner"), help="the exported planner, for planner (default: %(default)s)")
+    parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="localize: the map that large ones are made of (default: %(default)s)")
+    parser.add_argument("--nodes", type=int, nargs="*", metavar="N", help="localize: sizes of maps (default: 1000 10000 100000)")
     parser.add_argument("--samples", type=Path, help="sample set of validation worlds, for precision")
     parser.add_argument("--ros", action="store_true", help="also run the simulator's ROS node for 20 s")
     parser.set_defaults(run=run)
@@ -42,6 +46,15 @@ def run(args: argparse.Namespace) -> int:
 
         ticks = bench_local.BenchLocalConfig(ticks=50 if args.quick else 200, threads=args.threads)
         bench_local.run(ticks, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
+    if args.part == "localize":
+        from astra.evaluation import bench_localize
+
+        asked = bench_localize.BenchLocalizeConfig(args.map)
+        asked = bench_localize.quick(asked) if args.quick else asked
+        asked = replace(asked, nodes=tuple(args.nodes)) if args.nodes else asked
+        bench_localize.run(asked, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     if args.part == "planner":
@@ -73,8 +86,6 @@ def run(args: argparse.Namespace) -> int:
 
     config = BenchSimConfig(worlds=9, rendered=1, poses=15, driven_s=5.0, sfm=False) if args.quick else BenchSimConfig()
     if args.worlds is not None:
-        from dataclasses import replace
-
         config = replace(config, worlds=args.worlds)
     results = bench(config, args.out, lambda text: print(f"  · {text}", file=sys.stderr, flush=True))
     if args.ros:

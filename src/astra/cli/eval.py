@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   astra eval relocalization --out eval/waking --maps eval/mapping/maps   unknown starts: an hour
   astra eval localization --out eval/where --maps eval/mapping/maps --queries 500 --frames 5 --foreign   single images: hours
   astra eval localization --out eval/where --maps eval/mapping/maps/home20000 --quick   one map
+  astra eval localization --out eval/real --real ../shared/data    real photos: maps of every second one, minutes
   astra eval faults --map maps/demo_office --out eval/faults       everything that may break, on a robot under way: a quarter of an hour
   astra eval planning --out eval/planning --model ours=models/planner   open loop, with peers: a quarter of an hour
   astra eval planning --out eval/planning --model ours=models/planner --closed-loop 24   the same planners drive, kinematically
@@ -57,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", type=int, default=100, metavar="N", help="localization: images a map (default: %(default)s; 20 with --quick)")
     parser.add_argument("--frames", type=int, default=1, metavar="K", help="localization: also up to K frames of motion, every 20th query (default: 1, none)")
     parser.add_argument("--foreign", action="store_true", help="localization: also images of another of the worlds, every fourth query")
+    parser.add_argument("--real", type=Path, metavar="DIR", help="localization: instead, the photos of DIR/kitchen and DIR/fox (data sets with truth)")
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
     parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="faults, soak: the map to drive on (default: %(default)s)")
     parser.add_argument("--world", type=Path, help="faults, soak: the world that the map is of (default: the demonstration's office)")
@@ -138,6 +140,12 @@ def _localization(args: argparse.Namespace) -> int:
     from astra.evaluation.localization.measure import QueriesConfig
     from astra.evaluation.localization.table import LocalizationTableConfig, run
 
+    if args.real is not None:
+        from astra.evaluation.localization import real
+
+        real.run(real.RealConfig(args.real, foreign_every=5 if args.quick else 1), args.out, _progress)
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
     if args.maps is None:
         raise BadInputError("localization needs --maps: a map that `astra eval mapping` has built, or a folder of them")
     each = QueriesConfig(args.frames, foreign=args.foreign)

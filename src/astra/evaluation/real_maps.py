@@ -95,14 +95,14 @@ def score_map(name: str, topo: TopoMap, truth: Mapping[str, Pose3], cpu_s: float
 
 def rotation_errors_deg(found: FloatArray, true: FloatArray) -> FloatArray:
     """Angles (N,) between rotations (N, 3, 3) once the constant offset of the camera's axes, found @ offset = true, was removed."""
-    offset = _mean_rotation(np.swapaxes(found, 1, 2) @ true)
+    offset = mean_rotation(np.swapaxes(found, 1, 2) @ true)
     left = np.swapaxes(found @ offset, 1, 2) @ true
     cosine = np.clip((np.trace(left, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0)
     return np.asarray(np.degrees(np.arccos(cosine)))
 
 
-def _mean_rotation(rotations: FloatArray) -> FloatArray:
-    """The rotation nearest to the mean of (N, 3, 3) in the Frobenius norm."""
+def mean_rotation(rotations: FloatArray) -> FloatArray:
+    """(3, 3): the rotation nearest to the mean of (N, 3, 3) in the Frobenius norm."""
     u, _, vt = np.linalg.svd(rotations.mean(axis=0))
     mean: FloatArray = u @ np.diag([1.0, 1.0, float(np.linalg.det(u @ vt))]) @ vt
     return mean

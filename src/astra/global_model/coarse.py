@@ -27,11 +27,17 @@ class CoarseConfig:
     candidates: int = 24  # nodes that go on
     views_per_image: int = 40  # best map views of each query image that vote for their nodes
     landmark_weight: float = 0.5  # of a matched landmark's vote, relative to one image's place vote
+    exact_views: int = 20_000  # of a map whose views are all compared; of a larger one sketches are, and exactly the best by these
+    sketch_dimensions: int = 64
+    compared_views: int = 1000  # exactly, for each image, of such a map
 
     def __post_init__(self) -> None:
         require(self.candidates >= 1, "candidates", self.candidates, "≥ 1")
         require(self.views_per_image >= 1, "views_per_image", self.views_per_image, "≥ 1")
         require(self.landmark_weight >= 0.0, "landmark_weight", self.landmark_weight, "≥ 0")
+        require(self.exact_views >= 2, "exact_views", self.exact_views, "≥ 2")
+        require(self.sketch_dimensions >= 1, "sketch_dimensions", self.sketch_dimensions, "≥ 1")
+        require(self.compared_views >= self.views_per_image, "compared_views", self.compared_views, "≥ views_per_image")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +53,35 @@ class PlaceVotes:
     likeness: Float32Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketch:
+    """Place descriptors in few numbers: `mean` (D,), `basis` (D, K) of what varies most among them, `coefficients` (V, K); p ≈ mean + basis c.
+
+    A hundred thousand nodes with four views each are 1.5 GB of descriptors; their sketches are 0.1, and compare fifteen times as fast.
+    """
+
+    mean: Float32Array
+    basis: Float32Array
+    coefficients: Float32Array
+
+    @staticmethod
+    def of(place: Float32Array, dimensions: int, sample: int = 4096, block: int = 8192) -> Sketch:
+        """The sketches of descriptors (V, D), which are read block by block."""
+        some = np.asarray(place[:: max(1, len(place) // sample)], dtype=np.float32)
+        mean = some.mean(axis=0)
+        _, vectors = np.linalg.eigh((some - mean).T @ (some - mean))
+        basis = np.ascontiguousarray(vectors[:, ::-1][:, :dimensions])
+        coefficients = np.empty((len(place), basis.shape[1]), dtype=np.float32)
+        for lo in range(0, len(place), block):
+            coefficients[lo : lo + block] = (place[lo : lo + block] - mean) @ basis
+        return Sketch(mean, basis, coefficients)
+
+    def similarity(self, descriptors: Float32Array) -> Float32Array:
+        """Cosines (Q, V), roughly, of descriptors (Q, D) with all views."""
+        out: Float32Array = descriptors @ self.basis @ self.coefficients.T + (descriptors @ self.mean)[:, None]
+        return out
+
+
 class PlaceRetrieval:
     """Ranks nodes by the likeness of their views to the query's images, whichever camera took them."""
 
@@ -59,14 +94,20 @@ class PlaceRetrieval:
         # Likeness that any two views of this map share: only what exceeds it speaks for a place.
         sample = self._place[:: max(1, len(self._place) // 256)]
         self._background = float(np.median(sample @ sample.T)) if len(sample) > 1 else 0.0
+        self._sketch = Sketch.of(self._place, config.sketch_dimensions) if len(self._place) > config.exact_views else None
 
     def vote(self, descriptors: Float32Array) -> PlaceVotes:
         """Votes of query descriptors (Q, D): each image gives every node the likeness of its best view, above the map's background."""
-        similarity = descriptors @ self._place.T
+        similarity = descriptors @ self._place.T if self._sketch is None else self._sketch.similarity(descriptors)
         scores = np.zeros(self._nodes)
-        for row in similarity:
+        for descriptor, row in zip(descriptors, similarity, strict=True):
             count = min(self.config.views_per_image, len(row))
-            best = np.argpartition(-row, count - 1)[:count]
+            if self._sketch is None:
+                best = np.argpartition(-row, count - 1)[:count]
+            else:
+                near = np.sort(np.argpartition(-row, self.config.compared_views)[: self.config.compared_views])
+                row[near] = self._place[near] @ descriptor
+                best = near[np.argpartition(-row[near], count - 1)[:count]]
             votes = np.zeros(self._nodes)
             np.maximum.at(votes, self.row_of_view[best], (row[best] - self._background) / max(1e-6, 1.0 - self._background))
             scores += np.maximum(votes, 0.0)
@@ -120,17 +161,15 @@ def rank_nodes(
 ) -> tuple[tuple[int, float], ...]:
     """Nodes with their scores, best first: place votes, plus votes of landmarks they see, plus the nodes nearest to the hint."""
     scores = votes.node_scores.copy()
-    row = {int(node_id): i for i, node_id in enumerate(index.node_ids)}
     best: dict[int, float] = {}
     for match in matches:
         best[match.landmark_id] = max(best.get(match.landmark_id, 0.0), match.similarity)
     for landmark_id, similarity in best.items():
         seers = index.map.landmarks[landmark_id].node_ids
-        for node_id in seers:
-            scores[row[node_id]] += config.landmark_weight * similarity / math.sqrt(len(seers))
-    order = np.argsort(-scores, kind="stable")
-    chosen = [int(i) for i in order[: config.candidates] if scores[i] > 0.0]
+        scores[np.searchsorted(index.node_ids, seers)] += config.landmark_weight * similarity / math.sqrt(max(len(seers), 1))
+    voted = np.flatnonzero(scores > 0.0)
+    chosen = [int(i) for i in voted[np.argsort(-scores[voted], kind="stable")[: config.candidates]]]
     if near is not None:
-        close = [row[node_id] for node_id in index.nodes_within(near.x, near.y, near_radius_m)[: config.candidates // 2]]
+        close = [int(np.searchsorted(index.node_ids, node_id)) for node_id in index.nodes_within(near.x, near.y, near_radius_m)[: config.candidates // 2]]
         chosen = list(dict.fromkeys(close + chosen))[: config.candidates + len(close)]
     return tuple((int(index.node_ids[i]), float(scores[i])) for i in chosen)

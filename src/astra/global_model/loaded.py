@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 from astra.geometry import Pose3
@@ -41,6 +42,7 @@ class LoadedMap:
         poses = [self.index.view(int(i)).map_from_cam for i in self.view_ids]
         self.view_positions: FloatArray = np.array([p.translation for p in poses]).reshape(-1, 3)
         self.view_axes: FloatArray = np.array([p.rotation[:, 2] for p in poses]).reshape(-1, 3)
+        self._tree = cKDTree(self.view_positions)
         self._cached_views = cached_views
         self._cache: OrderedDict[int, ViewPoints] = OrderedDict()
 
@@ -88,10 +90,11 @@ class LoadedMap:
 
     def rows_like(self, map_from_cam: Pose3, count: int, max_distance_m: float, max_angle_rad: float) -> IntArray:
         """Rows of the views that look most like a camera at this pose would, best first."""
-        distance = np.linalg.norm(self.view_positions - map_from_cam.translation, axis=1)
-        angle = np.arccos(np.clip(self.view_axes @ map_from_cam.rotation[:, 2], -1.0, 1.0))
-        cost = distance / max_distance_m + angle / max_angle_rad
+        reach = max_distance_m * (1.0 + 1e-9) + 1e-9
+        near: IntArray = np.array(self._tree.query_ball_point(map_from_cam.translation, reach, return_sorted=True), dtype=np.int64)
+        distance = np.linalg.norm(self.view_positions[near] - map_from_cam.translation, axis=1)
+        angle = np.arccos(np.clip(self.view_axes[near] @ map_from_cam.rotation[:, 2], -1.0, 1.0))
         allowed = (distance <= max_distance_m) & (angle <= max_angle_rad)
-        order = np.argsort(np.where(allowed, cost, np.inf), kind="stable")[:count]
-        chosen: IntArray = order[allowed[order]]
+        near, cost = near[allowed], (distance / max_distance_m + angle / max_angle_rad)[allowed]
+        chosen: IntArray = near[np.argsort(cost, kind="stable")[:count]]
         return chosen

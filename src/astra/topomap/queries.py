@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from astra.core.types import FloatArray, IntArray
 from astra.geometry import Pose2
@@ -20,6 +21,7 @@ class MapIndex:
         self.node_ids: IntArray = np.array(sorted(topomap.nodes), dtype=np.int64)
         poses = [topomap.nodes[int(i)].map_from_base.pose2() for i in self.node_ids]
         self.poses: FloatArray = np.array([(p.x, p.y, p.yaw) for p in poses], dtype=np.float64).reshape(-1, 3)
+        self._tree = cKDTree(self.poses[:, :2])
         self._owner = {view.id: node.id for node in topomap.nodes.values() for view in node.views}
         self._views = {view.id: view for node in topomap.nodes.values() for view in node.views}
         self._neighbours: dict[int, list[Edge]] = defaultdict(list)
@@ -46,14 +48,17 @@ class MapIndex:
 
     def nearest_nodes(self, x: float, y: float, count: int = 1) -> tuple[int, ...]:
         """The `count` nodes nearest to a point, nearest first."""
-        order = np.argsort(self.distances(x, y), kind="stable")[:count]
-        return tuple(int(i) for i in self.node_ids[order])
+        if len(self.node_ids) == 0 or count < 1:
+            return ()
+        farthest = np.max(self._tree.query([x, y], min(count, len(self.node_ids)))[0])
+        return self.nodes_within(x, y, float(farthest) * (1.0 + 1e-9) + 1e-9)[:count]
 
     def nodes_within(self, x: float, y: float, radius_m: float) -> tuple[int, ...]:
         """The nodes at most `radius_m` from a point, nearest first."""
-        distance = self.distances(x, y)
+        rows = np.array(self._tree.query_ball_point([x, y], radius_m * (1.0 + 1e-9) + 1e-9, return_sorted=True), dtype=np.int64)
+        distance = np.hypot(self.poses[rows, 0] - x, self.poses[rows, 1] - y)
         order = np.argsort(distance, kind="stable")
-        return tuple(int(i) for i in self.node_ids[order[distance[order] <= radius_m]])
+        return tuple(int(i) for i in self.node_ids[rows[order[distance[order] <= radius_m]]])
 
     def covisible_nodes(self, node_ids: Iterable[int]) -> tuple[int, ...]:
         """Nodes that share a landmark with any of `node_ids`, those with most shared landmarks first; `node_ids` themselves left out."""

@@ -5,7 +5,7 @@ import pytest
 
 from astra.geometry import Pose2, Pose3
 from astra.global_model.backends.protocol import DetectedLandmark
-from astra.global_model.coarse import CoarseConfig, PlaceRetrieval, match_landmarks, rank_nodes, text_similarity
+from astra.global_model.coarse import CoarseConfig, PlaceRetrieval, Sketch, match_landmarks, rank_nodes, text_similarity
 from astra.global_model.consistency import ConsistencyConfig, explain_landmarks, group_places
 from astra.topomap import Landmark, MapInfo, Node, TopoMap, View
 from astra.topomap.features import MapFeatures
@@ -81,3 +81,20 @@ def test_every_candidate_belongs_to_one_place():
     places = group_places(index, candidates, (), ConsistencyConfig(max_places=10))
     members = [i for place in places for i in place.node_ids]
     assert sorted(members) == sorted(ROOMS) and len(places) == 3
+
+
+def test_a_huge_map_is_searched_by_sketches_first():
+    """Views in clusters, as of places: what the sketches find and compare exactly is what comparing everything finds."""
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(150, 96))
+    raw = (places[:, None] + 0.6 * rng.normal(size=(150, 20, 96))).reshape(-1, 96) + 2.0
+    place = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    query = raw[[5, 1234, 2999]] + 0.5 * rng.normal(size=(3, 96))
+    query = (query / np.linalg.norm(query, axis=1, keepdims=True)).astype(np.float32)
+    sketch = Sketch.of(place, 32)
+    exact, rough = query @ place.T, sketch.similarity(query)
+    assert sketch.coefficients.shape == (3000, 32)
+    for k in range(3):
+        best = np.argsort(-exact[k])[:10]
+        assert set(best) <= set(np.argsort(-rough[k])[:300])
+    assert np.allclose(Sketch.of(place, 96).similarity(query), exact, atol=1e-4)
