@@ -1,7 +1,7 @@
 """Closed loop without pictures or physics: the stack's own grid, route driver, planner, shield and pursuit on a point of a robot in a planned world.
 
-The lidar is cast over the true floor, which holds everything up to the mast; people walk by their timetables and wait for the robot. Recoveries,
-localization, slip and delays are missing: figures of missions come from missions.
+The lidar is cast over the true floor, which holds everything up to the mast; people walk by their timetables and wait for the robot. Where it gets no
+further, the mission's ladder of recoveries is climbed. Localization, slip and delays are missing: figures of missions come from missions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from astra.navigation.learned import LearnedConfig, LearnedPlanner
 from astra.navigation.local_planning import LocalPlanning, PlanJob
 from astra.navigation.planner import ClassicalPlanner
 from astra.navigation.protocols import LocalPath, Planner
+from astra.navigation.recovery import Recovery, RecoveryConfig, RecoveryLadder, widest_gap
 from astra.navigation.route_driver import DriverConfig, Order, RouteDriver
-from astra.navigation.shield import Shield, ShieldConfig, ShieldedPlanner
+from astra.navigation.shield import Shield, ShieldConfig, ShieldCounts, ShieldedPlanner
 from astra.sim.robot import RobotConfig
 from astra.sim.worlds.plan import Kind
 
 EPISODES, REPORT = "closed_loop.jsonl", "closed_loop.md"
 TICK_S, PLAN_TICKS = 0.1, 2
 FAULT_MPS = 0.05
+SPIN_RADPS, BACK_UP_MPS = 0.8, 0.15
 WORLDS: tuple[tuple[Kind, int], ...] = (("home", 25000), ("office", 25001), ("home", 25002), ("office", 25003))
 
 
@@ -48,6 +50,8 @@ class LoopTableConfig:
     split: str = "test"
     episodes: int = 24  # half of them with people
     models: tuple[tuple[str, Path], ...] = ()
+    paired: int = 60  # of the episodes that peers drive too
+    peers: tuple[str, ...] = ("classical",)
     shortest_m: float = 4.0
     longest_m: float = 12.0
     lesson: LessonConfig = field(default_factory=LessonConfig)
@@ -68,6 +72,7 @@ class Episode:
     ticks: int
     fallbacks: int
     reasons: dict[str, int]
+    recoveries: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +141,15 @@ class _Body:
             self._movers.advance(self.time_s, (self.pose.x, self.pose.y))
         self._judge()
 
+    def route_on(self) -> FloatArray:
+        """(N, 3): a way from here, as a new route of the mission begins where the robot is; the old one if there is none."""
+        x, y = self.pose.x, self.pose.y
+        try:
+            line = self._floor.route(self._floor.time_to(self.task.goal), x, y)
+        except AstraError:
+            return self.task.route
+        return np.column_stack([line, np.full(len(line), self.task.goal.yaw)]) if len(line) > 1 else self.task.route
+
     def _judge(self) -> None:
         x, y = (np.array([value], np.float32) for value in (self.pose.x, self.pose.y))
         room = float(self._floor.distance_at(x, y)[0])
@@ -151,42 +165,60 @@ class _Body:
 
 
 def drive(task: Task, planner: Planner, robot: RobotConfig, lesson: LessonConfig) -> Episode:
-    """One episode with a planner of ours."""
-    body, sight = _Body(task, robot), Sight(task.world.truth, lesson)
+    """One episode with a planner of ours, and the mission's ladder of recoveries where it gets no further."""
+    body, sight, ladder = _Body(task, robot), Sight(task.world.truth, lesson), RecoveryLadder()
     planning, driver = LocalPlanning(GridConfig(), planner), RouteDriver(DriverConfig(), task.route, heed_yaw=False)
     control, gate, fresh, seen_from = RegulatedPurePursuit(ControlConfig(), 0.15, 3.2), VelocityGate(), Ages(0.0, 0.0), body.pose
     path: LocalPath | None = None
-    limit_s, why, tick, speed = 20.0 + 4.0 * driver.remaining_m, "too late", 0, math.inf
+    limit_s, why, tick, speed, route_id = 20.0 + 4.0 * driver.remaining_m, "too late", 0, math.inf, 1
+    recovering: list[tuple[float, float]] = []
     while body.time_s < limit_s:
         if tick % PLAN_TICKS == 0:
             ranges, _ = sight.look(body.pose, body.discs(), body.time_s)
             scan, seen_from = _scan(ranges, body.time_s, lesson), body.pose
             gate.see(scan, Pose2())
-            job = PlanJob(scan, body.pose, Pose2(), body.pose, *body.velocity, driver.subgoals(Pose2(), body.pose), False, 1)
+            job = PlanJob(scan, body.pose, Pose2(), body.pose, *body.velocity, () if recovering else driver.subgoals(Pose2(), body.pose), False, route_id)
             outcome = planning.process(job)
-            if outcome.path is not None:
+            if outcome.path is not None and not recovering:
                 decision = driver.planned(body.time_s, outcome.path, outcome.subgoal is not None and outcome.subgoal.final, body.pose)
                 if decision.end is not None:
-                    why = decision.why or str(decision.end)
-                    break
-                if decision.order is Order.SEND and decision.path is not None:
+                    step, path, why = ladder.next(), None, decision.why or str(decision.end)
+                    if step is Recovery.GIVE_UP:
+                        break
+                    recovering = _twists(step, scan, ladder.config)
+                    route_id, limit_s, driver = route_id + 1, limit_s + 10.0, RouteDriver(DriverConfig(), body.route_on(), heed_yaw=False)
+                elif decision.order is Order.SEND and decision.path is not None:
                     path = decision.path
                     control.set_path(path.poses)
                 elif decision.order is Order.HOLD:
                     path = None
             speed = _allowed(path)
         twist = (0.0, 0.0)
-        if path is not None:
+        if recovering:
+            twist = recovering.pop(0)
+        elif path is not None:
             command = control.command(body.pose, body.velocity, TICK_S, gate.clearance_m(), speed)
-            let = gate.limit(command.linear_mps, command.angular_radps, fresh, seen_from.inverse() @ body.pose)
-            twist = (let.linear_mps, let.angular_radps)
-        body.move(twist)
+            twist = (command.linear_mps, command.angular_radps)
+        let = gate.limit(*twist, fresh, seen_from.inverse() @ body.pose)
+        body.move((let.linear_mps, let.angular_radps))
         if driver.arrived(Pose2(), body.pose):
             why = "arrived"
             break
         tick += 1
     counts = planner.counts if isinstance(planner, ShieldedPlanner) else None
-    return _episode(body, why, 0 if counts is None else counts.ticks, 0 if counts is None else counts.fallbacks, {} if counts is None else dict(counts.reasons))
+    return _episode(body, why, ladder.count, counts)
+
+
+def _twists(step: Recovery, scan: LaserScan, config: RecoveryConfig) -> list[tuple[float, float]]:
+    """What the robot does in the ticks of a recovery, after it came to rest."""
+    rest = [(0.0, 0.0)] * round(config.wait_s / TICK_S)
+    if step is Recovery.SPIN:
+        turn = widest_gap(scan)
+        turn = config.default_spin_rad if turn is None else turn
+        return rest + [(0.0, math.copysign(SPIN_RADPS, turn))] * math.ceil(abs(turn) / (SPIN_RADPS * TICK_S))
+    if step is Recovery.BACK_UP:
+        return rest + [(-BACK_UP_MPS, 0.0)] * math.ceil(config.back_up_m / (BACK_UP_MPS * TICK_S))
+    return rest
 
 
 def drive_expert(task: Task, robot: RobotConfig) -> Episode:
@@ -196,7 +228,7 @@ def drive_expert(task: Task, robot: RobotConfig) -> Episode:
     driver.plan(task.goal, keep_yaw=False)
     while not (driver.done or driver.blocked) and body.time_s < 90.0:
         body.move(driver.command(body.pose, body.velocity, body.time_s))
-    return _episode(body, "arrived" if driver.done else "blocked", 0, 0, {})
+    return _episode(body, "arrived" if driver.done else "blocked", 0, None)
 
 
 def run(config: LoopTableConfig, out: Path, told: Callable[[str], None] = lambda line: None) -> list[dict[str, Any]]:
@@ -206,14 +238,18 @@ def run(config: LoopTableConfig, out: Path, told: Callable[[str], None] = lambda
     rows: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     done = {(row["driver"], row["task"]) for row in rows}
     samplers = {name: TrajectorySampler(folder) for name, folder in config.models}
-    for task in tasks(config, robot):
-        for name in (*samplers, "classical", "expert"):
+    every = max(1, config.episodes // max(config.paired, 1))
+    # Turn about through the worlds, so that a run that is cut off has seen them all.
+    for number, task in enumerate(sorted(tasks(config, robot), key=lambda task: int(task.name.split("/")[1].split("_")[0]))):
+        peers = config.peers if (number // len(WORLDS)) % every == 0 else ()
+        for name in (*samplers, *peers, "expert"):
             if (name, task.name) in done:
                 continue
             if name == "expert":
                 episode = drive_expert(task, robot)
             else:
-                episode = drive(task, _shielded(samplers[name]) if name in samplers else ClassicalPlanner(), robot, config.lesson)
+                planner = _shielded(samplers[name]) if name in samplers else ClassicalPlanner()
+                episode = drive(task, planner, robot, config.lesson)
             rows.append({"driver": name, "task": task.name, **asdict(episode)})
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
@@ -261,9 +297,10 @@ def _allowed(path: LocalPath | None) -> float:
     return max(float(path.speeds_mps[ahead].min()), 0.2)
 
 
-def _episode(body: _Body, why: str, ticks: int, fallbacks: int, reasons: dict[Any, int]) -> Episode:
+def _episode(body: _Body, why: str, recoveries: int, counts: ShieldCounts | None) -> Episode:
     route_m = float(np.hypot(*np.diff(body.task.route[:, :2], axis=0).T).sum())
+    counts = counts or ShieldCounts()
     return Episode(
         why == "arrived", why, round(route_m, 3), round(body.driven_m, 3), round(body.time_s, 2), body.collisions, int(body.at_fault),
-        round(body.room_m, 4), ticks, fallbacks, {str(reason): count for reason, count in reasons.items()},
+        round(float(body.room_m), 4), counts.ticks, counts.fallbacks, {str(reason): count for reason, count in counts.reasons.items()}, recoveries,
     )  # fmt: skip

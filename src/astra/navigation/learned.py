@@ -105,7 +105,7 @@ class LearnedPlanner:
             best = int(np.argmin(np.where(free & np.isfinite(cost), cost, np.inf)))
             if free[best] and np.isfinite(cost[best]):
                 self._last = (scene.stamp_ns, _placed(poses[best], here))
-                return self._path(scene, poses[best], float(cost[best]), step_s)
+                return path_of(poses[best], scene, float(cost[best]), step_s, config)
         self._last = None
         raise LocalPlanError(NoLocalPath.SUBGOAL_UNREACHABLE, f"none of {config.samples} samples is free")
 
@@ -145,27 +145,32 @@ class LearnedPlanner:
         left[:, 2] -= scene.odom_from_base.yaw
         return left
 
-    def _path(self, scene: LocalScene, poses: FloatArray, cost: float, step_s: float) -> LocalPath:
-        """The trajectory as a path in odom; one that turns on the spot becomes a short line in the new direction."""
-        config, here = self.config, scene.odom_from_base
-        lengths = np.hypot(*np.diff(poses[:, :2], axis=0, prepend=np.zeros((1, 2))).T)
-        if lengths.sum() < config.shortest_m:
-            turn = float(poses[np.argmax(np.abs(poses[:, 2])), 2])
-            if abs(turn) < config.turn_rad:
-                raise LocalPlanError(NoLocalPath.SUBGOAL_UNREACHABLE, "the best sample stands still")
-            line = Pose2(0.0, 0.0, turn).apply(np.array([[0.0, 0.0], [0.5 * config.turn_path_m, 0.0], [config.turn_path_m, 0.0]]))
-            turned = np.column_stack([line, np.full(3, turn)])
-            return LocalPath(scene.stamp_ns, _placed(turned, here), np.array([0.0, 0.1, 0.1]), True, cost)
-        if poses[min(1, len(poses) - 1), 0] < -0.04:
-            raise LocalPlanError(NoLocalPath.SUBGOAL_UNREACHABLE, "the best sample backs out, which the controller's paths cannot")
-        moves = lengths > 0.005
-        last = int(np.flatnonzero(moves)[-1]) + 1
-        way = np.concatenate([np.zeros((1, 3)), poses[:last]])
-        speeds = np.concatenate([lengths[:1], lengths[:last]]) / step_s
-        # Where the robot speeds up at first, the path's speed is what it speeds up to: how fast is the controller's business.
-        peak = int(np.argmax(np.append(np.diff(speeds) < 0.0, True)))
-        speeds[:peak] = speeds[peak]
-        return LocalPath(scene.stamp_ns, _placed(way, here), speeds, True, cost)
+
+def path_of(poses: FloatArray, scene: LocalScene, cost: float, step_s: float, config: LearnedConfig) -> LocalPath:
+    """A trajectory (T, 3) in base_link as a path in odom; one that turns on the spot becomes a short line in the new direction.
+
+    Raises:
+        LocalPlanError: it stands still, or backs out.
+    """
+    here = scene.odom_from_base
+    lengths = np.hypot(*np.diff(poses[:, :2], axis=0, prepend=np.zeros((1, 2))).T)
+    if lengths.sum() < config.shortest_m:
+        turn = float(poses[np.argmax(np.abs(poses[:, 2])), 2])
+        if abs(turn) < config.turn_rad:
+            raise LocalPlanError(NoLocalPath.SUBGOAL_UNREACHABLE, "the best sample stands still")
+        line = Pose2(0.0, 0.0, turn).apply(np.array([[0.0, 0.0], [0.5 * config.turn_path_m, 0.0], [config.turn_path_m, 0.0]]))
+        turned = np.column_stack([line, np.full(3, turn)])
+        return LocalPath(scene.stamp_ns, _placed(turned, here), np.array([0.0, 0.1, 0.1]), True, cost)
+    if poses[min(1, len(poses) - 1), 0] < -0.04:
+        raise LocalPlanError(NoLocalPath.SUBGOAL_UNREACHABLE, "the best sample backs out, which the controller's paths cannot")
+    moves = lengths > 0.005
+    last = int(np.flatnonzero(moves)[-1]) + 1
+    way = np.concatenate([np.zeros((1, 3)), poses[:last]])
+    speeds = np.concatenate([lengths[:1], lengths[:last]]) / step_s
+    # Where the robot speeds up at first, the path's speed is what it speeds up to: how fast is the controller's business.
+    peak = int(np.argmax(np.append(np.diff(speeds) < 0.0, True)))
+    speeds[:peak] = speeds[peak]
+    return LocalPath(scene.stamp_ns, _placed(way, here), speeds, True, cost)
 
 
 def _placed(poses: FloatArray, odom_from_base: Pose2) -> FloatArray:
