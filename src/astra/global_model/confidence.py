@@ -44,6 +44,11 @@ class Support:
         """How many more features are found where the pose says than by chance."""
         return max(self.found - self.chance, 0.0)
 
+    @property
+    def sure(self) -> float:
+        """Share of the features found where the pose says that are not there by chance."""
+        return self.excess / max(self.found, 1)
+
 
 NO_SUPPORT = Support(0, 0, 0, 0, 0, math.inf, math.inf)
 
@@ -61,12 +66,13 @@ class ConfidenceConfig:
     max_map_distance_m: float = 6.0
     max_height_m: float = 0.30  # of base_link over the floor, where it is known to stand there
     max_tilt_rad: float = math.radians(8.0)
-    min_confidence: float = 0.8  # less is not called localized
-    bias: float = -7.7
-    per_log_spread: float = 1.46
-    per_ratio: float = 1.35
-    per_explained: float = 2.5
-    per_log_sigma: float = -0.95
+    min_confidence: float = 0.82  # less is not called localized
+    bias: float = -2.28
+    per_log_spread: float = 3.35
+    per_ratio: float = 2.1
+    per_log_shown: float = -2.69
+    per_sure: float = 1.62
+    per_log_sigma: float = -1.25
     apart_m: float = 1.0  # poses farther from each other than this exclude one another
 
     def __post_init__(self) -> None:
@@ -92,17 +98,18 @@ def spread_of(points_map: FloatArray, cell_m: float, per_cell: int) -> int:
 
 
 def probability(support: Support, config: ConfidenceConfig) -> float:
-    """P(within 1 m and 5°), logistic in the inliers' spread, their share of what matched, the share of what the map shows from there that is found
-    beyond chance, and how well the pose is determined.
+    """P(within 1 m and 5°), logistic in the inliers' spread, their share of what matched, how much the map shows from there, which share of what
+    was found is no chance, and how well the pose is determined.
 
-    Fitted to the poses tried for single images in validation worlds (one home, one office, one warehouse) and, as negatives, for images of three
-    other worlds of these kinds (docs/results/localization.md).
+    Fitted to the poses tried for 433 single images in validation worlds (one home, one office, one warehouse) and, as negatives, for 900 images of
+    eight other worlds of these kinds (docs/results/localization.md).
     """
     z = (
         config.bias
         + config.per_log_spread * math.log1p(support.spread)
         + config.per_ratio * support.ratio
-        + config.per_explained * support.excess / max(support.shown, 1)
+        + config.per_log_shown * math.log(support.shown + 20.0)
+        + config.per_sure * support.sure
         + config.per_log_sigma * math.log(max(support.sigma_position_m, 1e-3))
     )
     return 1.0 / (1.0 + math.exp(-max(min(z, 40.0), -40.0)))
