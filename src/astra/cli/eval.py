@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -185,7 +186,10 @@ def _planning(args: argparse.Namespace) -> int:
     if args.closed_loop:
         from astra.evaluation import planning_loop
 
-        planning_loop.run(planning_loop.LoopTableConfig(args.split, args.closed_loop, named), args.out, _progress)
+        loop = planning_loop.LoopTableConfig(args.split, args.closed_loop, named)
+        if args.peers:
+            loop = replace(loop, peers=tuple(name for name in args.peers.split(",") if name != "none"))
+        planning_loop.run(loop, args.out, _progress)
         print((args.out / planning_loop.REPORT).read_text(encoding="utf-8"))
         return 0
     chosen = PEERS if not args.peers else tuple(name for name in args.peers.split(",") if name != "none")

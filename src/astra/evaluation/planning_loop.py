@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from astra.core.config import require
 from astra.core.errors import AstraError
 from astra.core.types import Float32Array, FloatArray, LaserScan, nanoseconds
 from astra.datasets.expert import ExpertDriver, NoMovers, floor_for
 from astra.datasets.expert.starts import connected_floor
 from astra.datasets.lessons import LessonConfig, PlannedWorld, Sight, plan_world
 from astra.evaluation.planning import wilson
+from astra.evaluation.planning_loop_peers import NAMES, PeerPlanner
 from astra.geometry.se2 import Pose2
 from astra.local_model.planning.runtime import TrajectorySampler
 from astra.navigation.control import ControlConfig, RegulatedPurePursuit
@@ -51,10 +53,16 @@ class LoopTableConfig:
     episodes: int = 24  # half of them with people
     models: tuple[tuple[str, Path], ...] = ()
     paired: int = 60  # of the episodes that peers drive too
-    peers: tuple[str, ...] = ("classical",)
+    peers: tuple[str, ...] = ("classical", "pure_pursuit", "dwa")  # mppi and mppi_truth want pytorch-mppi
     shortest_m: float = 4.0
     longest_m: float = 12.0
     lesson: LessonConfig = field(default_factory=LessonConfig)
+
+    def __post_init__(self) -> None:
+        require(self.episodes >= 1, "episodes", self.episodes, "at least 1")
+        require(self.paired >= 0, "paired", self.paired, "at least 0")
+        for name in self.peers:
+            require(name in ("classical", *NAMES), "peers", name, f"of classical, {', '.join(NAMES)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +122,8 @@ def tasks(config: LoopTableConfig, robot: RobotConfig) -> Iterator[Task]:
             made += 1
 
 
-class _Body:
-    """The robot as a point with a twist, and what it touches."""
+class Body:
+    """The robot as a disc with a twist, and what it touches."""
 
     def __init__(self, task: Task, robot: RobotConfig) -> None:
         self.task, self.robot, self.pose, self.velocity = task, robot, task.start, (0.0, 0.0)
@@ -141,6 +149,15 @@ class _Body:
             self._movers.advance(self.time_s, (self.pose.x, self.pose.y))
         self._judge()
 
+    def distances(self, points: FloatArray) -> Float32Array:
+        """True distances (N,) [m] from points (N, 2) to what stands."""
+        x, y = np.asarray(points, np.float32).T
+        return self._floor.distance_at(x.copy(), y.copy())
+
+    def movers_ahead(self, offsets: FloatArray) -> FloatArray:
+        """(T, D, 3): who is where so many seconds from now."""
+        return np.zeros((len(offsets), 0, 3)) if self._movers is None else self._movers.positions(self.time_s + offsets)
+
     def route_on(self) -> FloatArray:
         """(N, 3): a way from here, as a new route of the mission begins where the robot is; the old one if there is none."""
         x, y = self.pose.x, self.pose.y
@@ -164,9 +181,10 @@ class _Body:
         self._touching = touches
 
 
-def drive(task: Task, planner: Planner, robot: RobotConfig, lesson: LessonConfig) -> Episode:
-    """One episode with a planner of ours, and the mission's ladder of recoveries where it gets no further."""
-    body, sight, ladder = _Body(task, robot), Sight(task.world.truth, lesson), RecoveryLadder()
+def drive(task: Task, make: Callable[[Body], Planner], robot: RobotConfig, lesson: LessonConfig) -> Episode:
+    """One episode with a planner, and the mission's ladder of recoveries where it gets no further."""
+    body, sight, ladder = Body(task, robot), Sight(task.world.truth, lesson), RecoveryLadder()
+    planner = make(body)
     planning, driver = LocalPlanning(GridConfig(), planner), RouteDriver(DriverConfig(), task.route, heed_yaw=False)
     control, gate, fresh, seen_from = RegulatedPurePursuit(ControlConfig(), 0.15, 3.2), VelocityGate(), Ages(0.0, 0.0), body.pose
     path: LocalPath | None = None
@@ -223,7 +241,7 @@ def _twists(step: Recovery, scan: LaserScan, config: RecoveryConfig) -> list[tup
 
 def drive_expert(task: Task, robot: RobotConfig) -> Episode:
     """The same by the expert, who knows everything."""
-    body = _Body(task, robot)
+    body = Body(task, robot)
     driver = ExpertDriver(task.world.truth, robot, np.random.default_rng(0), task.world.movers or NoMovers())
     driver.plan(task.goal, keep_yaw=False)
     while not (driver.done or driver.blocked) and body.time_s < 90.0:
@@ -248,8 +266,7 @@ def run(config: LoopTableConfig, out: Path, told: Callable[[str], None] = lambda
             if name == "expert":
                 episode = drive_expert(task, robot)
             else:
-                planner = _shielded(samplers[name]) if name in samplers else ClassicalPlanner()
-                episode = drive(task, planner, robot, config.lesson)
+                episode = drive(task, lambda body, name=name: _planner(name, samplers, body), robot, config.lesson)
             rows.append({"driver": name, "task": task.name, **asdict(episode)})
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
@@ -278,6 +295,12 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _planner(name: str, samplers: dict[str, TrajectorySampler], body: Body) -> Planner:
+    if name in samplers:
+        return _shielded(samplers[name])
+    return ClassicalPlanner() if name == "classical" else PeerPlanner(name, body, body.robot.radius_m)
+
+
 def _shielded(sampler: TrajectorySampler) -> ShieldedPlanner:
     # The budget is for a robot's own computer; a machine that evaluates may be busy with other things.
     shield = Shield(ShieldConfig(budget_s=60.0))
@@ -297,7 +320,7 @@ def _allowed(path: LocalPath | None) -> float:
     return max(float(path.speeds_mps[ahead].min()), 0.2)
 
 
-def _episode(body: _Body, why: str, recoveries: int, counts: ShieldCounts | None) -> Episode:
+def _episode(body: Body, why: str, recoveries: int, counts: ShieldCounts | None) -> Episode:
     route_m = float(np.hypot(*np.diff(body.task.route[:, :2], axis=0).T).sum())
     counts = counts or ShieldCounts()
     return Episode(

@@ -8,6 +8,7 @@ import pytest
 from astra.core.types import AnyArray
 from astra.datasets.lessons import LessonConfig, PlannedWorld
 from astra.evaluation.planning_loop import Task, drive, drive_expert, report
+from astra.evaluation.planning_loop_peers import PeerPlanner
 from astra.geometry import Pose2
 from astra.navigation.planner import ClassicalPlanner
 from astra.navigation.protocols import LocalPath, LocalPlanError, LocalScene, NoLocalPath, Subgoal
@@ -45,7 +46,7 @@ class Stubborn:
 def test_whoever_plans_arrives_without_touching(task: Task) -> None:
     lesson = LessonConfig(beams=180)
     rows = []
-    for name, episode in (("classical", drive(task, ClassicalPlanner(), RobotConfig(), lesson)), ("expert", drive_expert(task, RobotConfig()))):
+    for name, episode in (("classical", drive(task, lambda body: ClassicalPlanner(), RobotConfig(), lesson)), ("expert", drive_expert(task, RobotConfig()))):
         assert episode.arrived and episode.collisions == 0 and episode.room_m > 0.0 and episode.driven_m > 2.0
         rows.append({"driver": name, "task": task.name, "arrived": True, "route_m": episode.route_m, "driven_m": episode.driven_m,
                      "lasted_s": episode.lasted_s, "collisions": 0, "at_fault": 0, "ticks": 0, "fallbacks": 0})  # fmt: skip
@@ -53,10 +54,16 @@ def test_whoever_plans_arrives_without_touching(task: Task) -> None:
 
 
 def test_a_planner_without_a_way_ends_the_episode(task: Task) -> None:
-    episode = drive(task, Stubborn(gives_up=True), RobotConfig(), LessonConfig(beams=180))
-    assert not episode.arrived and "no local path" in episode.why
+    episode = drive(task, lambda body: Stubborn(gives_up=True), RobotConfig(), LessonConfig(beams=180))
+    assert not episode.arrived and "no local path" in episode.why and episode.recoveries == 11  # of both reroutes' ladders, too
+
+
+@pytest.mark.parametrize("name", ["pure_pursuit", "dwa"])
+def test_peers_drive_behind_the_gate(name: str, task: Task) -> None:
+    episode = drive(task, lambda body: PeerPlanner(name, body, 0.22), RobotConfig(), LessonConfig(beams=180))
+    assert episode.at_fault == 0 and episode.driven_m > 0.5
 
 
 def test_the_gate_stops_whoever_would_drive_into_a_wall(task: Task) -> None:
-    episode = drive(task, Stubborn(), RobotConfig(), LessonConfig(beams=180))
+    episode = drive(task, lambda body: Stubborn(), RobotConfig(), LessonConfig(beams=180))
     assert not episode.arrived and episode.at_fault == 0
