@@ -15,7 +15,7 @@ from astra.geometry import Pose2
 from astra.global_model.backends.protocol import DetectedLandmark
 from astra.global_model.types import Evidence
 from astra.perception.text import normalise_text
-from astra.topomap.features import MapFeatures
+from astra.topomap.features import MapFeatures, give_back
 from astra.topomap.queries import MapIndex
 from astra.topomap.types import Landmark
 
@@ -74,6 +74,7 @@ class Sketch:
         coefficients = np.empty((len(place), basis.shape[1]), dtype=np.float32)
         for lo in range(0, len(place), block):
             coefficients[lo : lo + block] = (place[lo : lo + block] - mean) @ basis
+            give_back(place)
         return Sketch(mean, basis, coefficients)
 
     def similarity(self, descriptors: Float32Array) -> Float32Array:

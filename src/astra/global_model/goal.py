@@ -141,6 +141,8 @@ class GoalFinder:
             standing = [(meaning, stand) for meaning in group if (stand := self._standing.before(self._landmark(meaning))) is not None]
             if standing:
                 places.append(self._best_of_place(standing))
+            if near is None and len(places) == self.config.max_candidates:
+                break  # the rest would be left out
         if near is not None:
             places.sort(key=lambda pair: (pair[0].score < best - self.config.ambiguous_margin, pair[1].distance_to(near), -pair[0].score))
         return [self._candidate(meaning, stand) for meaning, stand in places[: self.config.max_candidates]]
@@ -162,6 +164,8 @@ class GoalFinder:
         """Of about equally fitting landmarks of one place, the one with the fewest other names around; it takes the best score."""
         best = max(meaning.score for meaning, _ in standing)
         fitting = [pair for pair in standing if pair[0].score >= best - self.config.ambiguous_margin]
+        if len(fitting) == 1:
+            return replace(fitting[0][0], score=best), fitting[0][1]
         meaning, stand = min(fitting, key=lambda pair: (self._foreign_names(*pair), -pair[0].score, pair[0].landmark_id))
         return replace(meaning, score=best), stand
 

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from astra.core.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 from astra.geometry import Pose3
 from astra.perception.local import unit_descriptors
-from astra.topomap.features import MapFeatures
+from astra.topomap.features import MapFeatures, give_back
 from astra.topomap.queries import MapIndex
 from astra.topomap.types import TopoMap
 
@@ -44,6 +44,7 @@ class LoadedMap:
         self.view_axes: FloatArray = np.array([p.rotation[:, 2] for p in poses]).reshape(-1, 3)
         self._tree = cKDTree(self.view_positions)
         self._cached_views = cached_views
+        self._read = 0
         self._cache: OrderedDict[int, ViewPoints] = OrderedDict()
 
     @staticmethod
@@ -75,6 +76,10 @@ class LoadedMap:
             np.asarray(self.features.point_ids[lo:hi])[known],
         )
         self._cache[row] = points
+        self._read += 1
+        if self._read % self._cached_views == 0:  # what was read stays in the system's cache, not in this process
+            for array in (self.features.descriptors, self.features.points_map, self.features.point_ids):
+                give_back(array)
         if len(self._cache) > self._cached_views:
             self._cache.popitem(last=False)
         return points

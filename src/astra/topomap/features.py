@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
 
-from astra.core.types import Float32Array, IntArray, UInt8Array
+from astra.core.types import AnyArray, Float32Array, IntArray, UInt8Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,3 +50,12 @@ class MapFeatures:
             raise KeyError(view_id)
         lo, hi = int(self.offsets[rows[0]]), int(self.offsets[rows[0] + 1])
         return ViewFeatures(self.keypoints[lo:hi], self.descriptors[lo:hi], self.points_map[lo:hi], self.point_ids[lo:hi])
+
+
+def give_back(array: AnyArray) -> None:
+    """Let go of what was read of a memory-mapped array; it is read anew from disk where it is wanted again. Other arrays stay as they are."""
+    base: object = array
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -276,14 +276,15 @@ def _landmark_from_json(mark: Mapping[str, Any]) -> Landmark:
 def _check_references(path: Path, topo: TopoMap, nodes: int, landmarks: int) -> None:
     """Refuse doubled ids and references to what is not there."""
     views = [view.id for node in topo.nodes.values() for view in node.views]
+    known = set(views)
     problems = {
         "a node id occurs twice": nodes != len(topo.nodes),
         "a landmark id occurs twice": landmarks != len(topo.landmarks),
-        "a view id occurs twice": len(views) != len(set(views)),
+        "a view id occurs twice": len(views) != len(known),
         "an edge names a node that is not there": any(e.a not in topo.nodes or e.b not in topo.nodes or e.a == e.b for e in topo.edges),
         "a node names a landmark that is not there": any(i not in topo.landmarks for n in topo.nodes.values() for i in n.landmark_ids),
         "a landmark names a node that is not there": any(i not in topo.nodes for m in topo.landmarks.values() for i in m.node_ids),
-        "a landmark names a view that is not there": any(i not in set(views) for m in topo.landmarks.values() for i in m.view_ids),
+        "a landmark names a view that is not there": any(i not in known for m in topo.landmarks.values() for i in m.view_ids),
         "a view names a camera that is not there": any(v.camera not in topo.cameras for n in topo.nodes.values() for v in n.views),
     }
     for problem, holds in problems.items():

@@ -8,7 +8,7 @@ from astra.global_model.backends.protocol import DetectedLandmark
 from astra.global_model.coarse import CoarseConfig, PlaceRetrieval, Sketch, match_landmarks, rank_nodes, text_similarity
 from astra.global_model.consistency import ConsistencyConfig, explain_landmarks, group_places
 from astra.topomap import Landmark, MapInfo, Node, TopoMap, View
-from astra.topomap.features import MapFeatures
+from astra.topomap.features import MapFeatures, give_back
 from astra.topomap.queries import MapIndex
 
 ROOMS = {0: (0.0, 0.0), 1: (1.0, 0.0), 2: (10.0, 0.0), 3: (11.0, 0.0), 4: (20.0, 0.0)}
@@ -98,3 +98,14 @@ def test_a_huge_map_is_searched_by_sketches_first():
         best = np.argsort(-exact[k])[:10]
         assert set(best) <= set(np.argsort(-rough[k])[:300])
     assert np.allclose(Sketch.of(place, 96).similarity(query), exact, atol=1e-4)
+
+
+def test_mapped_files_are_given_back_and_read_again(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5000, 16)).astype(np.float32)
+    np.save(tmp_path / "a.npy", values)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert np.array_equal(np.asarray(mapped, dtype=np.float32), values)
+    give_back(np.asarray(mapped))
+    assert np.array_equal(mapped, values)
+    give_back(values)  # no file: nothing to give back
+    assert values[0, 0] == mapped[0, 0]

@@ -63,12 +63,15 @@ def _mark_rows(groups: list[list[Landmark]], shown: list[FloatArray], aisle: int
 def _signs(landmarks: Sequence[Landmark]) -> list[list[Landmark]]:
     """Texts; those of one name a room's length apart are one place, such as a sign at the door and one inside."""
     groups: list[list[Landmark]] = []
+    by_name: dict[str, list[list[Landmark]]] = {}
     for mark in (m for m in landmarks if m.is_text):
-        same = [g for g in groups if landmark_name(g[0].label) == landmark_name(mark.label) and _gap(g, mark) <= SIGN_REACH_M]
-        if same:
-            same[0].append(mark)
+        namesakes = by_name.setdefault(landmark_name(mark.label), [])
+        same = next((g for g in namesakes if _gap(g, mark) <= SIGN_REACH_M), None)
+        if same is not None:
+            same.append(mark)
         else:
             groups.append([mark])
+            namesakes.append(groups[-1])
     return groups
 
 

@@ -69,6 +69,8 @@ class GoalLanguage:
         self._map: tuple[Landmark, ...] = ()
         self._places: tuple[Place, ...] = ()
         self._functions: Float32Array = np.zeros((0, 0), np.float32)
+        self._kinds_said: dict[str, frozenset[int]] = {}  # by what a sign says
+        self._labels: dict[str, str] = {}  # normalised
 
     def prepare(self, landmarks: Sequence[Landmark]) -> None:
         """Do ahead what does not depend on the sentence."""
@@ -82,12 +84,13 @@ class GoalLanguage:
         self._functions = self._embedder.embed([normalise_text(f) or "none" for f in stated]) if self._places else np.zeros((0, 1), np.float32)
         self._functions[[not f for f in stated]] = 0.0
         self._places = tuple(self._by_function(place, own) if f else place for place, own, f in zip(self._places, self._functions, stated))
-        self._map = marks
+        self._map, self._kinds_said, self._labels = marks, {}, {}
+        self._said([mark for mark in marks if mark.is_text])
 
     def resolve(self, text: str, landmarks: Sequence[Landmark]) -> tuple[Meaning, ...]:
         """The landmarks that the sentence may mean, best first; empty if none does. Their texts are data, never instructions."""
         self.prepare(landmarks)
-        labels = [normalise_text(mark.label) for mark in self._map]
+        labels = [self._label(mark) for mark in self._map]
         request = take_apart(text, [label for label in labels if label], self._names, self.config.min_word_similarity)
         if request.number:
             return ()
@@ -132,7 +135,7 @@ class GoalLanguage:
 
     def _named(self, mention: Mention) -> tuple[Place, ...]:
         """The places that a mention names: of its label, or else of its kind; an object by its category where the map has it."""
-        by_label = tuple(p for p in self._places if any(normalise_text(m.label) == mention.name for m in p.landmarks))
+        by_label = tuple(p for p in self._places if any(self._label(m) == mention.name for m in p.landmarks))
         if by_label:
             return by_label
         if mention.is_label:
@@ -172,7 +175,7 @@ class GoalLanguage:
     def _strength(self, place: Place, wanted: Mention, best: float) -> float:
         """1 for the places that show the kind as well as any, or show more of it than of all else; those that only hint at it fall behind."""
         kind = self._names[wanted.name]
-        if any(normalise_text(m.label) == wanted.name for m in place.landmarks):
+        if any(self._label(m) == wanted.name for m in place.landmarks):
             return 1.0
         mainly = place.kinds[kind] >= 0.7 * place.kinds.max()
         return 1.0 if mainly and place.kinds[kind] >= 0.5 * best else 0.8
@@ -182,7 +185,7 @@ class GoalLanguage:
         phrase = " ".join(request.words)
         found = []
         for place in self._places:
-            score = max((word_overlap(phrase, normalise_text(m.label), self.config.min_word_similarity) for m in place.landmarks if m.is_text), default=0.0)
+            score = max((word_overlap(phrase, self._label(m), self.config.min_word_similarity) for m in place.landmarks if m.is_text), default=0.0)
             if score >= 0.75:
                 found.append(_Found(place, score, f"the words name the sign “{place.landmarks[0].label}”"))
         return sorted(found, key=lambda f: -f.score)
@@ -261,13 +264,13 @@ class GoalLanguage:
     def _shown(self, found: _Found) -> list[Landmark]:
         """The landmarks that stand for a place: those named, else its signs, else what shows the kind of place that is meant."""
         marks = found.place.landmarks
-        named = [m for m in marks if found.name and same_word(normalise_text(m.label), found.name, 1.0)]
+        named = [m for m in marks if found.name and same_word(self._label(m), found.name, 1.0)]
         signs = [m for m in marks if m.is_text]
         if named or found.kind < 0:
             return named or signs or list(marks)
         concept = self._concepts[found.kind]
         things, hints = (
-            [m for m in marks if not m.is_text and any(same_word(normalise_text(m.label), thing, 1.0) for thing in tells)]
+            [m for m in marks if not m.is_text and any(same_word(self._label(m), thing, 1.0) for thing in tells)]
             for tells in (concept.things, concept.hints)
         )
         # Where a number's room shows more of other things, what stands there is surer than the number.
@@ -275,9 +278,19 @@ class GoalLanguage:
             return signs
         return things or hints or signs or list(marks)
 
+    def _label(self, mark: Landmark) -> str:
+        """The normalised label; large maps are asked for it thousands of times a sentence."""
+        if mark.label not in self._labels:
+            self._labels[mark.label] = normalise_text(mark.label)
+        return self._labels[mark.label]
+
     def _said(self, signs: Sequence[Landmark]) -> set[int]:
         """The kinds of place that signs name."""
-        return {kind for m in signs for kind in concepts_named(normalise_text(m.label), self._concepts, self.config.min_word_similarity)}
+        for mark in signs:
+            if mark.label not in self._kinds_said:
+                named = concepts_named(self._label(mark), self._concepts, self.config.min_word_similarity)
+                self._kinds_said[mark.label] = frozenset(named)
+        return {kind for mark in signs for kind in self._kinds_said[mark.label]}
 
 
 def _wording(place: Place) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 FILLER = frozenset(["room", "area", "zone", "the", "a", "an", "of", "and", "for", "to", "in", "at", "corner", "space", "sign", "door", "place"])
 
 
+@lru_cache(maxsize=16384)
 def spaced(text: str) -> str:
     """Letters and digits apart, as people write room names either way: "room201" → "room 201"."""
     return re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
@@ -32,7 +33,10 @@ def same_word(a: str, b: str, min_similarity: float) -> bool:
         return True
     if min(len(a), len(b)) < 4 or has_digit(a) or has_digit(b) or a.startswith(b) or b.startswith(a):
         return False  # "close" is no slip of "closet"
-    return difflib.SequenceMatcher(None, a, b, autojunk=False).ratio() >= min_similarity
+    if 2 * min(len(a), len(b)) < min_similarity * (len(a) + len(b)):
+        return False
+    letters = difflib.SequenceMatcher(None, a, b, autojunk=False)
+    return letters.quick_ratio() >= min_similarity and letters.ratio() >= min_similarity
 
 
 def word_overlap(phrase: str, label: str, min_similarity: float) -> float:
