@@ -297,11 +297,12 @@ def report(rows: list[dict[str, Any]]) -> str:
 
 def _planner(name: str, samplers: dict[str, TrajectorySampler], body: Body) -> Planner:
     if name in samplers:
-        return _shielded(samplers[name])
+        return learned_and_shielded(samplers[name])
     return ClassicalPlanner() if name == "classical" else PeerPlanner(name, body, body.robot.radius_m)
 
 
-def _shielded(sampler: TrajectorySampler) -> ShieldedPlanner:
+def learned_and_shielded(sampler: TrajectorySampler) -> ShieldedPlanner:
+    """The learned planner as `astra_local` has it."""
     # The budget is for a robot's own computer; a machine that evaluates may be busy with other things.
     shield = Shield(ShieldConfig(budget_s=60.0))
     return ShieldedPlanner(LearnedPlanner(sampler, LearnedConfig()), ClassicalPlanner(), shield, lambda: Ages(0.0, 0.0))
