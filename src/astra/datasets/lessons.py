@@ -7,7 +7,7 @@ physics, among people, and is pushed off its way now and then. What the robot ha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ DISCS = 6  # nearest movers' discs that are kept
 ROUTE_M = 0.25  # between the points of the route
 ROUTE_POINTS = 20
 BISECTIONS = 5  # of a step of a ray
+Pilot = Callable[[dict[str, AnyArray]], FloatArray]  # a learner: a lesson without its plan → a trajectory (T, 3) in base_link
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,14 @@ class LessonConfig:
     memory_s: float = 20.0  # what was seen longer ago is forgotten
     sight_m: float = 5.0
     beams: int = 360
+    piloted_s: tuple[float, float] = (6.0, 9.0)  # a learner, where there is one, drives so long out of so long
     maps: MapConfig = field(default_factory=MapConfig)
     trajectory: TrajectoryConfig = field(default_factory=TrajectoryConfig)
 
     def __post_init__(self) -> None:
         require(self.seconds >= 5.0, "seconds", self.seconds, "at least 5")
         require(self.every_ticks >= 1, "every_ticks", self.every_ticks, "at least 1")
+        require(0.0 < self.piloted_s[0] <= self.piloted_s[1], "piloted_s", self.piloted_s, "positive and in order")
         require(0.1 <= self.clutter <= 5.0, "clutter", self.clutter, "between 0.1 and 5")
         steps = self.trajectory.step_s / TICK_S
         require(self.trajectory.steps * steps <= 30.0 + 1e-6, "trajectory.steps", self.trajectory.steps, "no longer than the expert plans: 3 s")
@@ -150,10 +153,14 @@ def _disc_hits(origin: FloatArray, ways: FloatArray, discs: FloatArray, ranges: 
 
 
 class Lessons:
-    """One expert's drive through one planned world, and what can be learned from each moment of it."""
+    """One expert's drive through one planned world, and what can be learned from each moment of it.
 
-    def __init__(self, world: PlannedWorld, robot: RobotConfig, seed: int, config: LessonConfig) -> None:
-        self.world, self.config, self.robot = world, config, robot
+    With a `pilot` it is the learner that drives most of the time, and the expert says what it would do there (DAgger, Ross et al., 2011).
+    """
+
+    def __init__(self, world: PlannedWorld, robot: RobotConfig, seed: int, config: LessonConfig, pilot: Pilot | None = None) -> None:
+        self.world, self.config, self.robot, self._pilot = world, config, robot, pilot
+        self._led: tuple[int, FloatArray] | None = None  # the learner's trajectory, and the tick it began at
         rng = np.random.default_rng([seed, 23])
         truth, outline = world.truth, outline_of(robot)
         self._floor = floor_for(truth, robot)
@@ -202,10 +209,16 @@ class Lessons:
                 goal, goals = self._driver.goal, goals + 1
             fresh = abs(self._driver.planned_at_s - now_s) < 1e-6
             poses.append(np.array([pose.x, pose.y, pose.yaw]))
-            free.append((goals, fresh and not self._tour.disturbed))
-            if tick % self.config.every_ticks == 0 and fresh and self._driver.phase in (Phase.DRIVING, Phase.TURNING):
-                yield self._row(pose, now_s, past, discs, seen)
-            pose, velocity = self._moved(pose, velocity, command, fresh)
+            free.append((goals, fresh and not self._tour.disturbed and self._led is None))
+            if tick % self.config.every_ticks == 0:
+                self._led = None
+                if fresh and self._driver.phase in (Phase.DRIVING, Phase.TURNING):
+                    row = self._row(pose, now_s, past, discs, seen)
+                    yield row
+                    if self._pilot is not None and now_s % self.config.piloted_s[1] < self.config.piloted_s[0]:
+                        self._led, free[-1] = (tick, self._pilot(row)), (goals, False)
+            command = command if self._led is None else _twist(self._led[1], (tick - self._led[0]) * TICK_S, self.config.trajectory.step_s)
+            pose, velocity = self._moved(pose, velocity, command, fresh and self._led is None)
             past = [velocity, *past[:9]]
 
     def _moved(self, pose: Pose2, velocity: tuple[float, float], command: tuple[float, float], fresh: bool) -> tuple[Pose2, tuple[float, float]]:
@@ -235,6 +248,15 @@ class Lessons:
             "route": _padded(route), "route_m": np.asarray(np.hypot(*np.diff(route, axis=0).T).sum(), np.float32),
             "goal": np.array([goal.x, goal.y, goal.yaw], np.float32),
         }  # fmt: skip
+
+
+def _twist(poses: FloatArray, since_s: float, step_s: float) -> tuple[float, float]:
+    """v, w of the step of a trajectory (T, 3) that is under way after so long."""
+    way = np.concatenate([np.zeros((1, 3)), poses])
+    k = min(int(since_s / step_s), len(poses) - 1)
+    x, y, turn = (way[k + 1] - way[k]).tolist()
+    ahead = x * math.cos(way[k, 2]) + y * math.sin(way[k, 2])
+    return math.copysign(math.hypot(x, y), ahead) / step_s, turn / step_s
 
 
 def _relative(poses: FloatArray, at: FloatArray) -> FloatArray:
@@ -267,7 +289,9 @@ def _padded(route: FloatArray) -> Float32Array:
     return np.stack([np.interp(at, lengths, column) for column in route.T], axis=1).astype(np.float32)
 
 
-def write_lessons(kind: Kind, seed: int, out: Path, config: LessonConfig | None = None, robot: RobotConfig | None = None) -> int:
+def write_lessons(
+    kind: Kind, seed: int, out: Path, config: LessonConfig | None = None, robot: RobotConfig | None = None, pilot: Pilot | None = None
+) -> int:
     """Add the file of one world, `<kind><seed>.npz`, to the folder `out`; one that is there is kept. Returns how many samples it holds.
 
     Raises:
@@ -278,7 +302,7 @@ def write_lessons(kind: Kind, seed: int, out: Path, config: LessonConfig | None 
         with np.load(path) as there:
             return len(there["plan"])
     world = plan_world(kind, seed, robot.radius_m, config)
-    rows = list(Lessons(world, robot, seed, config).rows())
+    rows = list(Lessons(world, robot, seed, config, pilot).rows())
     if not rows:
         raise AstraError(f"{kind}{seed}: the expert found no way")
     out.mkdir(parents=True, exist_ok=True)

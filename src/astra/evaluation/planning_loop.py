@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ def run(config: LoopTableConfig, out: Path, told: Callable[[str], None] = lambda
             if name == "expert":
                 episode = drive_expert(task, robot)
             else:
-                episode = drive(task, lambda body, name=name: _planner(name, samplers, body), robot, config.lesson)
+                episode = drive(task, partial(_planner, name, samplers), robot, config.lesson)
             rows.append({"driver": name, "task": task.name, **asdict(episode)})
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")

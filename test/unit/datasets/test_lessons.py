@@ -54,3 +54,16 @@ def test_the_truth_is_seen_from_the_robot(rows: list[dict[str, AnyArray]]) -> No
     near = row["field"][np.nonzero(occupied)[0] // 2, np.nonzero(occupied)[1] // 2].astype(np.float64)
     assert near.max() < 0.1  # what is seen as occupied is
     assert floor_for(room(), RobotConfig()).passable.any() and row["route_m"] > 0.0
+
+
+def test_a_learner_drives_and_the_expert_says_what_it_would_do() -> None:
+    def circles(row: dict[str, AnyArray]) -> AnyArray:
+        assert "plan" in row and row["velocity"].shape == (4, 2)
+        turn = 1.0 * 0.25 * np.arange(1, 13)
+        return np.stack([0.2 * np.sin(turn), 0.2 * (1.0 - np.cos(turn)), turn], axis=1)
+
+    config = LessonConfig(seconds=9.0, piloted_s=(8.0, 8.0))
+    led = list(Lessons(PlannedWorld(room(), None), RobotConfig(), 3, config, circles).rows())
+    speeds = np.stack([row["velocity"][0] for row in led[4:]])
+    assert speeds[:, 1] == pytest.approx(1.0, abs=0.05) and speeds[:, 0] == pytest.approx(0.2, abs=0.02)
+    assert any(abs(float(row["plan"][-1, 2]) - 3.0) > 1.0 for row in led)  # the expert would not go on like that
