@@ -20,6 +20,7 @@ from astra.core.types import Float32Array
 # The model was trained to see this before a query that is to find a passage, and nothing before the passage.
 QUERY_PREFIX = "Represent this sentence for searching relevant passages: "
 KEPT_FROM = 8  # texts
+AT_ONCE = 2048  # texts that go through the model together: its memory grows with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class TextEmbedder:
         kept = self._kept_at(texts) if len(texts) >= KEPT_FROM else None
         if kept is not None and (known := _read(kept, len(texts))) is not None:
             return known
-        unit = self._embed(texts)
+        unit = np.concatenate([self._embed(texts[k : k + AT_ONCE]) for k in range(0, max(len(texts), 1), AT_ONCE)])
         if kept is not None:
             _keep(kept, unit)
         return unit

@@ -81,7 +81,9 @@ class GoalLanguage:
             return
         self._places = find_places(marks, self._concepts, self.config.min_word_similarity)
         stated = [max((m.function for m in place.landmarks), key=len, default="") or _wording(place) for place in self._places]
-        self._functions = self._embedder.embed([normalise_text(f) or "none" for f in stated]) if self._places else np.zeros((0, 1), np.float32)
+        texts = [normalise_text(f) or "none" for f in stated]
+        row = {text: k for k, text in enumerate(dict.fromkeys(texts))}  # many signs say the same
+        self._functions = self._embedder.embed(list(row))[[row[text] for text in texts]] if self._places else np.zeros((0, 1), np.float32)
         self._functions[[not f for f in stated]] = 0.0
         self._places = tuple(self._by_function(place, own) if f else place for place, own, f in zip(self._places, self._functions, stated))
         self._map, self._kinds_said, self._labels = marks, {}, {}
