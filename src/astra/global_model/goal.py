@@ -151,13 +151,19 @@ class GoalFinder:
         """Landmarks that are one goal: those close together, and those of one name a room's length apart, such as a sign at the door and
         one inside. The best of each group comes first."""
         groups: list[list[Meaning]] = []
+        by_place: dict[int, list[Meaning]] = {}
+        loose: list[list[Meaning]] = []  # groups whose first stands on its own
         for meaning in meanings:
-            for group in groups:
-                if self._same_place(meaning, group[0]):
-                    group.append(meaning)
-                    break
+            near = groups if meaning.place < 0 else loose
+            found = by_place.get(meaning.place) or next((group for group in near if self._same_place(meaning, group[0])), None)
+            if found is not None:
+                found.append(meaning)
+                continue
+            groups.append([meaning])
+            if meaning.place < 0:
+                loose.append(groups[-1])
             else:
-                groups.append([meaning])
+                by_place[meaning.place] = groups[-1]
         return groups
 
     def _best_of_place(self, standing: Sequence[tuple[Meaning, Pose2]]) -> tuple[Meaning, Pose2]:

@@ -21,6 +21,7 @@ def content(text: str) -> list[str]:
     return [w for w in words if w not in FILLER] or words
 
 
+@lru_cache(maxsize=16384)
 def has_digit(word: str) -> bool:
     """Whether the word is or holds a number."""
     return any(c.isdigit() for c in word)
@@ -39,19 +40,26 @@ def same_word(a: str, b: str, min_similarity: float) -> bool:
     return letters.quick_ratio() >= min_similarity and letters.ratio() >= min_similarity
 
 
+@lru_cache(maxsize=16384)
+def _parts(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """A normalised text without its spaces, its words of weight, and those of them with digits; a large map's labels are taken apart once."""
+    text = spaced(text)
+    words = tuple(content(text))
+    return text.replace(" ", ""), words, tuple(w for w in words if has_digit(w))
+
+
 def word_overlap(phrase: str, label: str, min_similarity: float) -> float:
     """How well a normalised label names what a normalised phrase asks for, 0..1: 1 if they are the same but for filler words.
 
     Words must agree letter by letter but for OCR's slips, numbers exactly; a phrase with a number never means a label without it.
     """
-    phrase, label = spaced(phrase), spaced(label)
     if not phrase or not label:
         return 0.0
-    if phrase.replace(" ", "") == label.replace(" ", ""):
+    phrase, asked, numbers = _parts(phrase)
+    label, shown, shown_numbers = _parts(label)
+    if phrase == label:
         return 1.0
-    asked, shown = content(phrase), content(label)
-    numbers = [w for w in asked if has_digit(w)]
-    if numbers and numbers != [w for w in shown if has_digit(w)]:
+    if numbers and numbers != shown_numbers:
         return 0.0
     if "".join(asked) == "".join(shown):
         return 1.0
