@@ -16,7 +16,7 @@ import numpy as np
 from astra.core.config import require
 from astra.core.types import AnyArray, Float32Array, FloatArray, seconds
 from astra.geometry.se2 import Pose2
-from astra.local_model.planning.choice import ChoiceConfig, Situation, costs
+from astra.local_model.planning.choice import ChoiceConfig, Situation, clearance_along, costs
 from astra.local_model.planning.clearing import Clearing, ClearingConfig
 from astra.local_model.planning.config import PlannerConfig
 from astra.local_model.planning.maps import clearance_maps
@@ -47,6 +47,8 @@ class LearnedConfig:
     shortest_m: float = 0.12  # a shorter trajectory stands or turns
     turn_rad: float = 0.35  # a standing trajectory that turns farther is a turn on the spot
     turn_path_m: float = 0.35  # the path that asks the controller for it
+    brisk_mps: float = 0.5  # a path's speed at least where there is room: who learned by imitation that slow goes on slow never speeds up; 0: as drawn
+    brisk_room_m: float = 0.5  # … and less so where there is less
     seed: int = 0
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     clearing: ClearingConfig = field(default_factory=ClearingConfig)
@@ -54,8 +56,9 @@ class LearnedConfig:
     def __post_init__(self) -> None:
         require(1 <= self.samples <= 200, "samples", self.samples, "between 1 and 200")
         require(0 <= self.steps <= 100, "steps", self.steps, "between 0 and 100")
-        for name in ("second_spread", "radius_m", "shortest_m", "turn_rad", "turn_path_m"):
+        for name in ("second_spread", "radius_m", "shortest_m", "turn_rad", "turn_path_m", "brisk_mps"):
             require(0.0 <= getattr(self, name) < 10.0, name, getattr(self, name), "between 0 and 10")
+        require(0.0 < self.brisk_room_m < 10.0, "brisk_room_m", self.brisk_room_m, "between 0 and 10")
 
 
 class LearnedPlanner:
@@ -105,7 +108,9 @@ class LearnedPlanner:
             best = int(np.argmin(np.where(free & np.isfinite(cost), cost, np.inf)))
             if free[best] and np.isfinite(cost[best]):
                 self._last = (scene.stamp_ns, _placed(poses[best], here))
-                return path_of(poses[best], scene, float(cost[best]), step_s, config)
+                room = clearance_along(maps, poses[best : best + 1], step_s, self._sampler.config.maps)[0, 1::2]
+                least = config.brisk_mps * np.clip(room / config.brisk_room_m, 0.0, 1.0)
+                return path_of(poses[best], scene, float(cost[best]), step_s, config, least)
         self._last = None
         raise LocalPlanError(NoLocalPath.SUBGOAL_UNREACHABLE, f"none of {config.samples} samples is free")
 
@@ -146,8 +151,10 @@ class LearnedPlanner:
         return left
 
 
-def path_of(poses: FloatArray, scene: LocalScene, cost: float, step_s: float, config: LearnedConfig) -> LocalPath:
+def path_of(poses: FloatArray, scene: LocalScene, cost: float, step_s: float, config: LearnedConfig, least_mps: FloatArray | None = None) -> LocalPath:
     """A trajectory (T, 3) in base_link as a path in odom; one that turns on the spot becomes a short line in the new direction.
+
+    `least_mps` (T,): what the speeds are raised to.
 
     Raises:
         LocalPlanError: it stands still, or backs out.
@@ -170,6 +177,8 @@ def path_of(poses: FloatArray, scene: LocalScene, cost: float, step_s: float, co
     # Where the robot speeds up at first, the path's speed is what it speeds up to: how fast is the controller's business.
     peak = int(np.argmax(np.append(np.diff(speeds) < 0.0, True)))
     speeds[:peak] = speeds[peak]
+    if least_mps is not None:
+        speeds = np.maximum(speeds, np.concatenate([least_mps[:1], least_mps[:last]]))
     return LocalPath(scene.stamp_ns, _placed(way, here), speeds, True, cost)
 
 

@@ -79,8 +79,15 @@ def test_a_path_asks_for_the_speed_that_the_robot_is_to_reach() -> None:
     poses = fan.sample(np.zeros(0, np.float32), np.zeros(0), np.zeros(0), 1, np.random.default_rng(0))
     poses[0, :, 0] = np.cumsum(0.25 * np.array([0.1, 0.3, *[0.5] * 8, 0.3, 0.1]))
     fan.sample = lambda *_, **__: poses  # type: ignore[method-assign]
-    speeds = LearnedPlanner(fan).plan(scene([], speed=0.0), to(2.5, 0.0)).speeds_mps
+    speeds = LearnedPlanner(fan, LearnedConfig(brisk_mps=0.0)).plan(scene([], speed=0.0), to(2.5, 0.0)).speeds_mps
     assert speeds[:10] == pytest.approx(0.5) and speeds[-1] == pytest.approx(0.1)
+
+
+def test_a_slow_learner_goes_faster_where_there_is_room_and_not_where_there_is_none() -> None:
+    planner = LearnedPlanner(Fan(speed=0.2, turns=(0.0,)), LearnedConfig(brisk_mps=0.5))
+    assert planner.plan(scene([], speed=0.2), to(2.5, 0.0)).speeds_mps == pytest.approx(0.5, abs=0.02)
+    narrow = planner.plan(scene([(-1.0, 0.35, 2.0, 0.5), (-1.0, -0.5, 2.0, -0.35)], 1.2, 0.2), to(2.5, 0.0))
+    assert narrow.speeds_mps.mean() < 0.25
 
 
 def test_a_blocked_way_is_left_for_a_free_one_and_the_choice_is_kept() -> None:
