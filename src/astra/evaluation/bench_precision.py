@@ -22,6 +22,7 @@ from astra.local_model.runtime import FORECAST_FILE, LOOK_FILE, SETTLE_FILE, Eye
 from astra.sim.robot import RobotConfig
 
 GRAPHS = (LOOK_FILE, SETTLE_FILE, FORECAST_FILE)
+BF16_OPSET = 22  # the first in which a convolution may be of bf16
 PRECISIONS = ("fp32", "int8", "fp16", "bf16")
 
 
@@ -161,4 +162,5 @@ def _in_bfloat16(model: Any) -> Any:
         nodes += [node, helper.make_node("Cast", [f"{wanted}_bf16"], [wanted], to=TensorProto.FLOAT)]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    model.opset_import[0].version = BF16_OPSET
     return model
