@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -133,18 +134,28 @@ def match_landmarks(
     detections: Sequence[Sequence[DetectedLandmark]], landmarks: Iterable[Landmark], min_similarity: float
 ) -> tuple[LandmarkMatch, ...]:
     """All pairs of a detection (per query image) and a landmark whose labels agree, best first."""
-    known = [(landmark.id, landmark.is_text, normalise_text(landmark.label)) for landmark in landmarks]
+    known = [(landmark.id, landmark.is_text, landmark.label) for landmark in landmarks]
     matches = []
     for view, found in enumerate(detections):
         for detection in found:
-            label = normalise_text(detection.label)
+            letters, digits = _letters(detection.label)
             for landmark_id, is_text, other in known:
-                if is_text != detection.is_text:
+                other_letters, other_digits = _letters(other)
+                if is_text != detection.is_text or digits != other_digits:
                     continue
-                similarity = text_similarity(label, other)
+                if 2 * min(len(letters), len(other_letters)) < min_similarity * (len(letters) + len(other_letters)):
+                    continue  # texts of such lengths cannot be that similar
+                similarity = text_similarity(letters, other_letters)
                 if similarity >= min_similarity:
                     matches.append(LandmarkMatch(landmark_id, view, detection, similarity))
     return tuple(sorted(matches, key=lambda m: (-m.similarity, m.landmark_id)))
+
+
+@lru_cache(maxsize=16384)
+def _letters(label: str) -> tuple[str, tuple[str, ...]]:
+    """A label's normalised letters and digits without spaces, and its digits; those of a large map are asked for again and again."""
+    text = normalise_text(label).replace(" ", "")
+    return text, tuple(c for c in text if c.isdigit())
 
 
 def text_similarity(a: str, b: str) -> float:
