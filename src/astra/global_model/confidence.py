@@ -74,6 +74,8 @@ class ConfidenceConfig:
     per_sure: float = 1.62
     per_log_sigma: float = -1.25
     apart_m: float = 1.0  # poses farther from each other than this exclude one another
+    drift_m: float = 3.0  # … and farther than this and turned by more than the next, where they are of different fragments of the map
+    drift_rad: float = math.radians(20.0)
 
     def __post_init__(self) -> None:
         require(self.min_inliers >= 4, "min_inliers", self.min_inliers, "≥ 4")
@@ -86,6 +88,8 @@ class ConfidenceConfig:
         require(self.max_height_m > 0, "max_height_m", self.max_height_m, "> 0")
         require(0 < self.max_tilt_rad <= math.pi, "max_tilt_rad", self.max_tilt_rad, "in (0, π]")
         require(self.apart_m > 0, "apart_m", self.apart_m, "> 0")
+        require(self.drift_m >= self.apart_m, "drift_m", self.drift_m, "≥ apart_m")
+        require(0 < self.drift_rad <= math.pi, "drift_rad", self.drift_rad, "in (0, π]")
         require(0 < self.min_confidence < 1, "min_confidence", self.min_confidence, "in (0, 1)")
 
 

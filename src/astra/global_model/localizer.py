@@ -243,19 +243,31 @@ class GlobalLocalizer:
             if attempt.pose is None:
                 out.append(attempt)
                 continue
-            here = attempt.pose.map_from_base.translation
-            rivals: list[tuple[FloatArray, float]] = []
+            known: list[_Attempt] = [attempt]  # and its rivals, of which none is another's
             for other in sorted(attempts, key=lambda a: -a.confidence):
-                if other.pose is None:
-                    continue
-                there = other.pose.map_from_base.translation
-                if all(float(np.linalg.norm(there - known)) > config.apart_m for known in (here, *(spot for spot, _ in rivals))):
-                    rivals.append((there, other.confidence))
-            confidence, why_not = exclusive(attempt.confidence, [p for _, p in rivals]), attempt.objection
+                if other.pose is not None and all(self._elsewhere(other, one) for one in known):
+                    known.append(other)
+            confidence, why_not = exclusive(attempt.confidence, [rival.confidence for rival in known[1:]]), attempt.objection
             if why_not is None and confidence < config.min_confidence:
                 why_not = "places that look alike fit nearly as well"
             out.append(replace(attempt, confidence=confidence, objection=why_not))
         return out
+
+    def _elsewhere(self, one: _Attempt, other: _Attempt) -> bool:
+        """Whether two poses exclude each other. Fragments lie as odometry left them: about one place in two of them both may be right."""
+        assert one.pose is not None and other.pose is not None
+        config, a, b = self.config.confidence, one.pose.map_from_base, other.pose.map_from_base
+        distance = float(np.linalg.norm(a.translation - b.translation))
+        if distance <= config.apart_m or self._fragment(one) == self._fragment(other):
+            return distance > config.apart_m
+        return distance > config.drift_m or a.angle_to(b) > config.drift_rad
+
+    def _fragment(self, attempt: _Attempt) -> int:
+        """The fragment whose views the pose rests on."""
+        assert attempt.pose is not None
+        x, y, _ = attempt.pose.map_from_base.translation.tolist()
+        node_id = attempt.place.node_ids[0] if attempt.place is not None else self.loaded.index.nearest_nodes(x, y, 1)[0]
+        return self.loaded.map.nodes[node_id].fragment
 
     def _explained(self, query: Query, attempt: _Attempt) -> float:
         """Inliers per point that the map's nearest views show from there: unlike inliers alone, not larger where the map is denser."""

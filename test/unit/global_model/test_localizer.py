@@ -14,8 +14,10 @@ from astra.core.types import CameraFrame
 from astra.geometry import Pose2, Pose3
 from astra.global_model.confidence import ConfidenceConfig, Support, exclusive, objection, probability, spread_of
 from astra.global_model.goal import GoalFinder
+from astra.global_model.loaded import LoadedMap
 from astra.global_model.localizer import GlobalLocalizer, GlobalLocalizerConfig
 from astra.global_model.types import GoalStatus, Query, Status
+from astra.topomap.features import MapFeatures
 
 spec = importlib.util.spec_from_file_location("box_room", Path(__file__).with_name("box_room.py"))
 box_room = importlib.util.module_from_spec(spec)
@@ -157,6 +159,26 @@ def test_of_two_places_that_look_alike_neither_is_sure():
     assert exclusive(0.95, [0.95]) == pytest.approx(19 / 39)
     assert exclusive(0.95, [0.5]) == pytest.approx(19 / 21)
     assert exclusive(0.99, [0.1, 0.1]) > 0.98
+
+
+@pytest.mark.parametrize(("fragment", "sure"), [(0, False), (1, True)])
+def test_one_place_in_two_fragments_is_one_place(room, localizer, fragment, sure):
+    loaded, shift = localizer.loaded, Pose3.from_pose2(Pose2(2.2, -1.0, 0.05))  # the room a second time, as drift would leave it
+    old, features = loaded.map, loaded.features
+    nodes = dict(old.nodes)
+    for node in old.nodes.values():
+        views = tuple(replace(view, id=view.id + 1000, map_from_cam=shift @ view.map_from_cam) for view in node.views)
+        nodes[node.id + 100] = replace(node, id=node.id + 100, map_from_base=shift @ node.map_from_base, views=views, fragment=fragment)
+    edges = old.edges + tuple(replace(edge, a=edge.a + 100, b=edge.b + 100) for edge in old.edges)
+    twice = MapFeatures(
+        np.concatenate([features.view_ids, features.view_ids + 1000]), np.concatenate([features.offsets, features.offsets[1:] + features.offsets[-1]]),
+        np.tile(features.keypoints, (2, 1)), np.tile(features.descriptors, (2, 1)),
+        np.concatenate([features.points_map, shift.apply(features.points_map).astype(np.float32)]),
+        np.concatenate([features.point_ids, features.point_ids + features.point_ids.max() + 1]), np.tile(features.place, (2, 1)),
+    )  # fmt: skip
+    config = GlobalLocalizerConfig(strong_confidence=1.0)  # all places are tried
+    found = GlobalLocalizer(Path("unused"), config, LoadedMap(replace(old, nodes=nodes, edges=edges), twice)).localize(query(room, Pose2(2.0, 3.0, 0.4)))
+    assert (found.status is Status.LOCALIZED) == sure
 
 
 def test_one_poster_counts_little():
