@@ -23,6 +23,7 @@ from astra.evaluation.odometry import MEASURE, Row, draw_run, method_figures, tr
 from astra.evaluation.odometry_baselines import wheels_alone, wheels_and_gyro
 from astra.evaluation.odometry_metrics import nees, nees_bounds, poses_at, relative
 from astra.evaluation.odometry_runs import OdometryRun, events, recorded_run
+from astra.fusion.deltas import doubted
 from astra.fusion.inertial import integrate_imu
 from astra.fusion.odometry import DeltaPose, OdometryConfig, WheelImuOdometry, integrate
 from astra.geometry import Pose2, Trajectory
@@ -225,7 +226,7 @@ class SeeingFilter:
 
     def __init__(self, wheel: Sequence[WheelTwist], imu: Sequence[ImuSample], steps: Sequence[StepMotion], config: OdometryConfig) -> None:
         self._wheel, self._imu, self.odometry = wheel, imu, WheelImuOdometry(config)
-        self._deltas = [DeltaPose(s.from_ns, s.to_ns, Pose2(*s.values[:3].tolist()), s.covariance[:3, :3]) for s in steps]
+        self._deltas = [DeltaPose(s.from_ns, s.to_ns, Pose2(*s.values[:3].tolist()), doubted(s.covariance[:3, :3])) for s in steps]
 
     def drive(self, truth: Trajectory | None = None) -> tuple[Trajectory, list[float]]:
         """The poses; with a truth, NEES over each ten metres of the true way, after which the frame begins anew."""
