@@ -12,6 +12,10 @@ from typing import Any
 
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.qos import QoSProfile
+
+REQUESTS = 1000  # that may wait while a node is busy with a tick; the default of ten loses goals and cancels of a client in a hurry
+RESULT_KEPT_S = 60  # each goal that is kept makes every status message longer
 
 
 class Outcome(Enum):
@@ -51,6 +55,10 @@ class TickedActionServer(ActionServer):
             execute_callback=lambda handle: None,
             goal_callback=lambda request: GoalResponse.ACCEPT if accept(request) else GoalResponse.REJECT,
             cancel_callback=lambda handle: CancelResponse.ACCEPT,
+            goal_service_qos_profile=QoSProfile(depth=REQUESTS),
+            result_service_qos_profile=QoSProfile(depth=REQUESTS),
+            cancel_service_qos_profile=QoSProfile(depth=REQUESTS),
+            result_timeout=RESULT_KEPT_S,
         )
 
     def notify_execute(self, goal_handle: ServerGoalHandle, execute_callback: Callable[[ServerGoalHandle], Any] | None) -> None:

@@ -40,15 +40,17 @@ class StackBench:
         out: folder for logs and the recording.
         say: receives one line per event.
         record, faulty: with the recorder, and with the simulator that breaks on order.
+        listen: is given the watcher's node before the stack's nodes are up, for subscriptions of its own.
     """
 
     def __init__(
-        self, world: Path, topomap: Path, start: str, places: FloatArray, out: Path, say: Callable[[str], None], *, record: bool = True, faulty: bool = True
-    ) -> None:
+        self, world: Path, topomap: Path, start: str, places: FloatArray, out: Path, say: Callable[[str], None], *, record: bool = True, faulty: bool = True,
+        listen: Callable[[Any], None] = lambda node: None,
+    ) -> None:  # fmt: skip
         options = StackOptions(map=topomap, sim=SimOptions(world, start, 1), record=out / "recording" if record else None)
         self.nodes = tuple(_broken(spec) if faulty else spec for spec in describe(options))
         self.supervisor = Supervisor(self.nodes, out / "logs", config=MANY_RESTARTS, say=say)
-        self.places, self.say, self.out = places, say, out
+        self.places, self.say, self.out, self._listen = places, say, out, listen
         self.truth: list[tuple[float, float, float, float, float, float]] = []
         self.commands: list[tuple[float, float, float]] = []
         self.collisions = 0
@@ -69,13 +71,16 @@ class StackBench:
         from nav2_msgs.action import NavigateToPose
         from nav_msgs.msg import Odometry
         from rclpy.action import ActionClient
+        from rclpy.qos import QoSProfile
         from std_msgs.msg import String, UInt32
 
         from astra.ros import qos
+        from astra.ros.actions import REQUESTS
 
         self.supervisor.start()
         rclpy.init(args=[])
         self.node = rclpy.create_node("astra_fault_watcher")
+        self._listen(self.node)
         self.node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.sensor(200))
         self.node.create_subscription(UInt32, "/ground_truth/collisions", self._on_collisions, qos.LATCHED)
         self.node.create_subscription(Twist, "/cmd_vel", self._on_command, qos.RELIABLE)
@@ -83,7 +88,10 @@ class StackBench:
         self._orders = self.node.create_publisher(String, "/faults/order", qos.RELIABLE)
         self.obeyed_s = 0.0  # when the simulator last did as it was told
         self.node.create_subscription(String, "/faults/obeyed", self._on_obeyed, qos.RELIABLE)
-        self.client = ActionClient(self.node, NavigateToPose, "/navigate_to_pose")
+        self.client = ActionClient(
+            self.node, NavigateToPose, "/navigate_to_pose", goal_service_qos_profile=QoSProfile(depth=REQUESTS),
+            result_service_qos_profile=QoSProfile(depth=REQUESTS), cancel_service_qos_profile=QoSProfile(depth=REQUESTS),
+        )  # fmt: skip
         if not self.until(lambda: set(self.supervisor.names) <= set(self.heard), STARTUP_S):
             missing = ", ".join(sorted(set(self.supervisor.names) - set(self.heard)))
             self.__exit__(None, None, None)

@@ -131,6 +131,8 @@ def new_map(bench: StackBench, kind: str) -> Iterator[Notes]:
         yield notes
     finally:
         bench.node.destroy_client(client)
+        if kind == "damaged":
+            shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ BACKUP_CODES = {
 }
 WARNING_S = 3.0
 ZEROS_AFTER_STOP = 10  # ticks of zero velocity before the topic goes quiet
+STREAM = 2  # paths that replace one another so often are a stream, and a stream that stops is stale; one that a Nav2 client sent, or changed once, is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class _Job:
     codes: dict[MotionEnd, int]
     frame: str = ""  # frame of the path; empty: odom
     accepted_ns: int = 0
-    streamed: bool = False
+    renewed: int = 0  # how many paths in a row have replaced one another quickly
     here: Pose2 = field(default_factory=Pose2)  # the robot in `frame`
 
 
@@ -210,18 +211,18 @@ class AstraController(node.AstraLifecycleNode):
             self.report(node.WARN, "goal", f"follow_path refused ({code}): {text}")
             return
         motion = FollowPathMotion(poses, self._config.control, self._config.motion)
-        old, streamed = self._job, False
+        old, renewed = self._job, 0
         if old is not None and isinstance(old.motion, FollowPathMotion):
             motion.take_over(old.motion)
-            # Paths that replace one another are a stream, and a stream that stops is stale; a single path, as Nav2's clients send it, is not.
-            streamed = seconds(self.steady_ns() - old.accepted_ns) <= self._config.gate.path_timeout
+            quick = seconds(self.steady_ns() - old.accepted_ns) <= self._config.gate.path_timeout
+            renewed = old.renewed + 1 if quick else 0
         self._preempt(keep_rolling=True)
 
         def feedback(speed: float) -> Any:
             return FollowPath.Feedback(distance_to_goal=float(min(motion.remaining_m, 1e6)), speed=speed)
 
         frame = goal.path.header.frame_id.lstrip("/")
-        self._job = _Job(self._servers[0], handle, motion, _follow_result, feedback, FOLLOW_CODES, frame, self.steady_ns(), streamed)
+        self._job = _Job(self._servers[0], handle, motion, _follow_result, feedback, FOLLOW_CODES, frame, self.steady_ns(), renewed)
 
     def _judge_path(self, goal: Any) -> tuple[int, str, FloatArray | None]:
         """Nav2's checks in Nav2's order: (error code, why, None), or (0, "", poses)."""
@@ -373,7 +374,7 @@ class AstraController(node.AstraLifecycleNode):
 
     def _ages(self, job: _Job) -> Ages:
         now = self.steady_ns()
-        path_s = seconds(now - job.accepted_ns) if job.streamed else 0.0
+        path_s = seconds(now - job.accepted_ns) if job.renewed >= STREAM else 0.0
         return Ages(_age_s(now, self._scan_ns), _age_s(now, self._odometry_ns), path_s)
 
     def _scan_motion(self) -> Pose2 | None:
