@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   astra eval planning --out eval/planning --model ours=models/planner   open loop, with peers: a quarter of an hour
   astra eval planning --out eval/planning --model ours=models/planner --closed-loop 24   the same planners drive, kinematically
   astra eval soak --minutes 60 --out eval/soak                     missions in a loop: does anything grow?
+  astra eval realtime --minutes 2 --nodes 1000 --out eval/realtime    rates, ages and processor time of the stack under way, and how long a start takes
   astra eval mapping --out eval/tuning --split validate --only 'office|false_loop'
 
 Writes episodes.jsonl (one line a tour; localization: queries.jsonl, a line a query), results.json (a flat list of name, value, unit, n, ci95),
@@ -33,10 +34,11 @@ WHERE = "single images at random places of unseen worlds, beside retrieval and r
 ODOMETRY = "wheels and IMU over robots with errors of their own"
 FAULTS = "sensors, nodes, disk, clock and wishes that go wrong on a robot under way"
 SOAK = "missions in a loop through ROS: growth of memory, threads, handles and shared memory"
+PACE = "missions through ROS: periods, ages, processor time, and how long a start takes"
 GOALS = "sentences over the landmarks of unseen worlds"
 PLANNING = "planners side by side, for the same moments of unseen worlds, three seconds ahead"
 TABLES = {"mapping": "maps of generated tours, ordinary and adversarial", "goals": GOALS, "occupancy": EYES, "forecast": "the same table", "odometry": ODOMETRY,
-          "relocalization": WAKING, "localization": WHERE, "faults": FAULTS, "soak": SOAK,
+          "relocalization": WAKING, "localization": WHERE, "faults": FAULTS, "soak": SOAK, "realtime": PACE,
           "planning": PLANNING}  # fmt: skip
 
 
@@ -61,10 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--foreign", action="store_true", help="localization: also images of another of the worlds, every fourth query")
     parser.add_argument("--real", type=Path, metavar="DIR", help="localization: instead, the photos of DIR/kitchen and DIR/fox (data sets with truth)")
     parser.add_argument("--cameras", default="", metavar="NAMES", help="relocalization: only these cameras, such as front (default: all)")
-    parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="faults, soak: the map to drive on (default: %(default)s)")
-    parser.add_argument("--world", type=Path, help="faults, soak: the world that the map is of (default: the demonstration's office)")
+    parser.add_argument("--map", type=Path, default=Path("maps/demo_office"), help="faults, soak, realtime: the map to drive on (default: %(default)s)")
+    parser.add_argument("--world", type=Path, help="faults, soak, realtime: the world that the map is of (default: the demonstration's office)")
     parser.add_argument("--max-load", type=float, default=1e3, metavar="L", help="faults: leave what is due for later when the machine is busier")
-    parser.add_argument("--minutes", type=float, default=60.0, metavar="N", help="soak: how long (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=60.0, metavar="N", help="soak, realtime: how long (default: %(default)s)")
+    parser.add_argument("--nodes", type=int, default=0, metavar="N", help="realtime: make the map so large by copies of itself")
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="planning: an exported planner; may be given again")
     parser.add_argument("--peers", default="", metavar="NAMES", help="planning: only these peers, with commas; none: no peer (default: all)")
@@ -95,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.table == "localization":
         return _localization(args)
-    if args.table in ("faults", "soak"):
+    if args.table in ("faults", "soak", "realtime"):
         return _through_ros(args)
     if args.table == "planning":
         return _planning(args)
@@ -158,13 +161,17 @@ def _localization(args: argparse.Namespace) -> int:
 
 def _through_ros(args: argparse.Namespace) -> int:
     from astra.core.paths import cache_dir
-    from astra.ros import soak
+    from astra.ros import realtime, soak
     from astra.ros.faults.run import FaultsConfig, run
     from astra.sim.world import build_office
 
     world = args.world or cache_dir() / "faults" / "office"
     if args.world is None and not world.exists():
         build_office(world, 0)
+    if args.table == "realtime":
+        realtime.run(realtime.RealtimeConfig(world, args.map, args.minutes, args.nodes), args.out, _progress)
+        print((args.out / "report.md").read_text(encoding="utf-8"))
+        return 0
     if args.table == "soak":
         soak.run(soak.SoakConfig(world, args.map, args.minutes), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))

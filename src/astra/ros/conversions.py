@@ -6,7 +6,6 @@ import array
 import sys
 from typing import Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
@@ -108,6 +107,8 @@ def rgb_from_compressed(message: Any) -> UInt8Array:
     Raises:
         BadInputError: the bytes are no image.
     """
+    import cv2  # here: most nodes handle no pictures, and come back sooner without it
+
     decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) if len(message.data) else None
     if decoded is None:
         raise BadInputError(f"compressed image ({message.format!r}, {len(message.data)} bytes) cannot be decoded")
@@ -126,6 +127,8 @@ def image_from_rgb(rgb: UInt8Array, stamp_ns: int, frame_id: str) -> Image:
 
 def compressed_from_rgb(rgb: UInt8Array, stamp_ns: int, frame_id: str, quality: int = 90) -> CompressedImage:
     """(H, W, 3) uint8 RGB to a JPEG sensor_msgs/CompressedImage."""
+    import cv2
+
     ok, jpeg = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise BadInputError(f"an image of shape {rgb.shape} cannot be encoded as JPEG")
