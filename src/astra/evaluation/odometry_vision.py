@@ -23,7 +23,7 @@ from astra.evaluation.odometry import MEASURE, Row, draw_run, method_figures, tr
 from astra.evaluation.odometry_baselines import wheels_alone, wheels_and_gyro
 from astra.evaluation.odometry_metrics import nees, nees_bounds, poses_at, relative
 from astra.evaluation.odometry_runs import OdometryRun, events, recorded_run
-from astra.fusion.deltas import doubted
+from astra.fusion.deltas import VISION_DOUBT, doubted
 from astra.fusion.inertial import integrate_imu
 from astra.fusion.odometry import DeltaPose, OdometryConfig, WheelImuOdometry, integrate
 from astra.geometry import Pose2, Trajectory
@@ -59,7 +59,7 @@ def run_seen(config: SeenTableConfig, out: Path, progress: Callable[[str], None]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "seen.jsonl"
     done = {row["key"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())} if path.is_file() else {}
-    key = recipe_hash({"head": (config.head / "odometry.json").read_text(), "filter": asdict(OdometryConfig()), "measure": MEASURE})
+    key = recipe_hash({"head": (config.head / "odometry.json").read_text(), "filter": asdict(OdometryConfig()), "doubt": VISION_DOUBT, "measure": MEASURE})
     rows = []
     for number, drive in enumerate(config.drives):
         name = f"{drive.name}-{key}"
