@@ -65,7 +65,7 @@ def run(config: SoakConfig, out: Path, say: Callable[[str], None]) -> list[soak.
             bench.spend(config.sample_s)
             samples += _sample(bench, time.monotonic() - began, out)
             told = _note_ends(bench, began, told, out, say)
-            del bench.truth[:-100], bench.commands[:-100]  # the watcher must not be what grows
+            del bench.truth[:-100], bench.simulated_s[:-100], bench.commands[:-100]  # the watcher must not be what grows
             if bench.supervisor.failed:
                 raise AstraError(f"{', '.join(bench.supervisor.failed)} stayed down after {passed_s / 60.0:.1f} minutes; logs in {out / 'logs'}")
         ends = [soak.MissionEnd(bench.since(when, began), code, words) for when, code, words in bench.ends]

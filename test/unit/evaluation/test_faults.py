@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,18 @@ def test_the_table_has_unlike_names_and_says_what_a_stop_must_take() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 35
     with pytest.raises(ConfigError, match="stop_s"):
         Fault("x", "", "", (), Expect.STANDS, "", "")
+
+
+def test_wheels_brake_in_the_simulators_time_but_the_stack_answers_in_real_time() -> None:
+    watched = seen(2.0)
+    commands = watched.commands.copy()
+    commands[commands[:, 0] >= 0.3, 1:] = 0.0
+    half = 0.5 * watched.truth[:, 0]
+    slow = judge(STANDS, replace(watched, commands=commands, simulated_s=half))
+    assert slow.stopped_s == pytest.approx(0.3 + 0.5 * 1.7, abs=0.05)
+    assert slow.passed, slow.why
+    assert "2.00 s of real time" in slow.note
+    assert not judge(STANDS, replace(watched, commands=commands)).passed
+    late = watched.commands.copy()
+    late[late[:, 0] >= 0.8, 1:] = 0.0
+    assert "commanded to stop after" in judge(STANDS, replace(watched, commands=late, simulated_s=0.1 * watched.truth[:, 0])).why

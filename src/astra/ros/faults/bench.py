@@ -52,6 +52,7 @@ class StackBench:
         self.supervisor = Supervisor(self.nodes, out / "logs", config=MANY_RESTARTS, say=say)
         self.places, self.say, self.out, self._listen = places, say, out, listen
         self.truth: list[tuple[float, float, float, float, float, float]] = []
+        self.simulated_s: list[float] = []  # the simulator's own time of each row
         self.commands: list[tuple[float, float, float]] = []
         self.collisions = 0
         self.heard: dict[str, float] = {}  # node → when it last said that it is active
@@ -211,9 +212,10 @@ class StackBench:
         self.obeyed_s = info["source_timestamp"] * 1e-9
 
     def _on_truth(self, message: Any, info: Any) -> None:
-        from astra.ros.conversions import pose2_from_pose
+        from astra.ros.conversions import ns_from_stamp, pose2_from_pose
 
         pose, twist = pose2_from_pose(message.pose.pose), message.twist.twist
+        self.simulated_s.append(ns_from_stamp(message.header.stamp) * 1e-9)
         self.truth.append((info["source_timestamp"] * 1e-9, pose.x, pose.y, pose.yaw, twist.linear.x, twist.angular.z))
 
     def _on_collisions(self, message: Any) -> None:

@@ -130,6 +130,7 @@ def one(bench: StackBench, fault: Fault) -> Outcome:
         began, ended, driving[0], np.array(bench.truth[from_row:]), np.array(bench.commands[from_command:]).reshape(-1, 3),
         any(code == 0 for _, code, _ in bench.ends[ends:]), _back_s(notes.killed, back), bench.collisions - contacts,
         bench.supervisor.restarts - restarts, load, tuple(complaints), notes.note,
+        np.array(bench.simulated_s[from_row:]),
     )  # fmt: skip
     return judge(fault, seen)
 
