@@ -190,11 +190,13 @@ class AstraNavigator(node.AstraLifecycleNode):
         self._begin(requester, m.Mission(self._config.mission, target), None, stamped)
 
     def _begin(self, requester: Requester, mission: m.Mission, search: FindTarget.Request | None, target: PoseStamped | None) -> None:
+        hurried = self._session is not None
         if self._session is not None:
             self._post(self._session, m.Stop(preempted=True))
         self.get_logger().info(f"new goal: {search.text or 'what an image shows' if search else 'a pose'}")
         session = self._session = _Session(requester, mission, search, target, self.now_ns(), self._watch.driven_m)
-        self._post(session, self._watch.tick(session.time_s))
+        if not hurried:  # one goal of many in a hurry: what the next tick finds is begun, the others cost no route
+            self._post(session, self._watch.tick(session.time_s))
 
     def _refuse(self, requester: Requester, why: str) -> None:
         """A goal that cannot be meant ends at once; a mission under way goes on."""
