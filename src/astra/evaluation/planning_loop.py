@@ -54,7 +54,7 @@ class LoopTableConfig:
     episodes: int = 24  # half of them with people
     models: tuple[tuple[str, Path], ...] = ()
     paired: int = 60  # of the episodes that peers drive too
-    peers: tuple[str, ...] = ("classical", "pure_pursuit", "dwa")  # mppi and mppi_truth want pytorch-mppi
+    peers: tuple[str, ...] = ("classical", "pure_pursuit", "dwa", "mppi", "mppi_truth")
     shortest_m: float = 4.0
     longest_m: float = 12.0
     lesson: LessonConfig = field(default_factory=LessonConfig)

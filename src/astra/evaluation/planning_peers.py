@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from astra.core.errors import BadInputError
 from astra.core.types import Float32Array, FloatArray
 from astra.evaluation.planning_scenes import FINE_M, PlanScene
 from astra.geometry.distance import distance_to_occupied, sample_bilinear
@@ -141,16 +140,9 @@ def dwa(trajectory: TrajectoryConfig, radius_m: float) -> Proposer:
 
 
 def mppi(trajectory: TrajectoryConfig, radius_m: float, *, truth: bool = False, samples: int = 400, rounds: int = 8) -> Proposer:
-    """PyPI's pytorch-mppi on what the robot knows, or on the truth with everybody's future.
-
-    Raises:
-        BadInputError: it is not installed.
-    """
-    try:
-        import torch
-        from pytorch_mppi import MPPI  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise BadInputError("the peer mppi needs pip install --no-deps pytorch-mppi==0.9.1 arm-pytorch-utilities==0.5.0 pytorch-seed==0.2.0") from error
+    """PyPI's pytorch-mppi on what the robot knows, or on the truth with everybody's future."""
+    import torch
+    from pytorch_mppi import MPPI
 
     dt = trajectory.step_s
 

@@ -58,8 +58,23 @@ def test_points_are_what_the_answer_corrects() -> None:
     given[1][:, -1, :4] = torch.tensor([1.0, 0.5, -0.2, 0.3])
     bias = head.motion.out.bias[:3] * head.motion.units
     assert torch.allclose(head(*given, there)[0] - bias, torch.tensor([0.05, -0.02, 0.03]).expand(2, 3))
-    there[:, -1, 0] = 0.0
+    there[:, -1] = 0.0
     assert torch.allclose(head(*given, there)[0], bias.expand(2, 3))
+
+
+def test_without_points_wheels_and_gyro_are_what_the_answer_corrects() -> None:
+    head = OdometryHead(SMALL).eval()
+    torch.nn.init.zeros_(head.motion.out.weight)
+    frames, points, imu, wheel, lasts = inputs(SMALL)
+    there = torch.tensor([0.0, 1.0, 1.0]).expand(2, SMALL.steps, 3).clone()
+    imu[..., 0], wheel[..., 0], lasts[:] = 1.0, 1.0, 0.2
+    imu[..., 4], wheel[..., 2], wheel[..., 3] = 0.6, 0.5, -9.0
+    bias = head.motion.out.bias[:3] * head.motion.units
+    turned = 0.12
+    expected = torch.tensor([0.1 * math.cos(turned / 2), 0.1 * math.sin(turned / 2), turned])
+    assert torch.allclose(head(frames, points, imu, wheel, lasts, there)[0] - bias, expected.expand(2, 3), atol=1e-5)
+    there[:, -1, 1] = 0.0  # without a gyro the wheels say how far it turned
+    assert torch.allclose((head(frames, points, imu, wheel, lasts, there)[0] - bias)[:, 2], torch.tensor(-1.8), atol=1e-5)
 
 
 def test_what_was_seen_may_be_given_instead_of_frames() -> None:

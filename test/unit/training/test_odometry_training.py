@@ -112,7 +112,7 @@ def seen_ride(seed: int, config: OdometryHeadConfig, frames: int = 80) -> Ride:
     return Ride(f"made-up{seed}", stamps, (features / features.std()).astype(np.float16), points, np.ones(frames, bool), imu, wheel, truth)
 
 
-SEER = OdometryHeadConfig(steps=1, feature_channels=6, cells=16, projected=6, width=32, depth=1, heads=2, memory=8, imu_rows=2, wheel_rows=2)
+SEER = OdometryHeadConfig(steps=1, feature_channels=6, cells=16, projected=6, width=32, depth=1, heads=2, memory=8, imu_rows=2, wheel_rows=2, points=False)
 
 
 def learned(config: TrainOdometryConfig, steps: int) -> dict[str, float]:
