@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import rclpy.node
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -16,6 +19,7 @@ from ros_bench import RosBench, ros_bench
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
+import astra.ros.nodes
 from astra.ros import qos
 
 pytestmark = pytest.mark.ros
@@ -205,3 +209,22 @@ def test_a_second_owner_of_a_topic_is_an_error_until_it_leaves(bench: RosBench, 
     assert "/rival" in bench.diagnostics["sample: owner of /words"][1]
     bench.remove(rival)
     bench.until(lambda: bench.diagnostics["sample: owner of /words"][0] == DiagnosticStatus.OK, 10.0, "the end of the error")
+
+
+def own_attributes(path: Path) -> dict[str, set[str]]:
+    """class → what its methods set on self."""
+    stores: dict[str, set[str]] = {}
+    for kind in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(kind, ast.ClassDef):
+            names = (n for n in ast.walk(kind) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and isinstance(n.value, ast.Name))
+            stores[kind.name] = {n.attr for n in names if n.value.id == "self"}  # type: ignore[attr-defined]
+    return stores
+
+
+@pytest.mark.parametrize("path", sorted(Path(astra.ros.nodes.__path__[0]).glob("astra_*.py")), ids=lambda p: p.stem)
+def test_no_node_overwrites_what_rclpy_keeps_in_it(path: Path) -> None:
+    """A node that sets `_timers` loses the timers it has; nothing else tells."""
+    rclpys = own_attributes(Path(rclpy.node.__file__))["Node"]
+    assert "_timers" in rclpys
+    for name, stores in own_attributes(path).items():
+        assert not stores & rclpys, name

@@ -75,7 +75,7 @@ class AstraBlackBox(node.AstraLifecycleNode):
             self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.RELIABLE),
             self.create_service(Trigger, "astra/snapshot", self._on_request),
         ]
-        self._timers = [
+        self._clocks = [
             self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=self.steady),
             self.create_timer(DRAIN_PERIOD_S, self._drain, clock=self.steady),
         ]
@@ -88,7 +88,7 @@ class AstraBlackBox(node.AstraLifecycleNode):
         """Write what is due, and forget."""
         if not self._made:
             return
-        for timer in self._timers:
+        for timer in self._clocks:
             self.destroy_timer(timer)
         self.destroy_subscription(self._made[0])
         self.destroy_service(self._made[1])
