@@ -241,7 +241,7 @@ class WheelImuOdometry:
     def _rest(self, start_ns: int, end_ns: int, gyro: float | None, gain: float | None) -> None:
         """Hold the pose, and learn what the sensors say at rest."""
         span_s = seconds(end_ns - start_ns)
-        rest = self._standstill.rested(end_ns, span_s, gyro)
+        rest = self._standstill.rested(end_ns, span_s, gyro, self._history.newest.bias, self._bias_sigma)
         self._speeds.rest(gain, span_s)
         self._turns.reset()
         self._speed_mps = self._turn_radps = 0.0

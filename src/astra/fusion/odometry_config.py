@@ -51,7 +51,9 @@ class OdometryConfig:
     standstill_speed_mps: float = 0.005  # of the window's mean; single readings may be four times as large
     standstill_turn_radps: float = 0.02
     standstill_gyro_std_radps: float = 0.05
-    standstill_margin_s: float = 0.25  # the gyro's bias is read from what lies so far before the newest reading: the robot may be starting
+    standstill_margin_s: float = 0.25  # the gyro's bias is read from what lies so far before the newest reading: the robot may be starting …
+    standstill_learn_s: float = 0.5  # … once the rest has lasted so long: a robot that changes its mind about a turn stands still for less …
+    standstill_sure_s: float = 2.0  # … and, if the bias were not what it is believed to be (beyond 4 deviations), so long
     imu_timeout_s: float = 0.10
     wheel_timeout_s: float = 0.20
     max_gap_s: float = 1.0

@@ -82,6 +82,7 @@ class Standstill:
         self._wheel: deque[WheelTwist] = deque(maxlen=1000)
         self._gyro: deque[tuple[int, float]] = deque(maxlen=2000)
         self._rest: deque[tuple[int, float, float]] = deque(maxlen=2000)  # end [ns], duration [s], gyro turn [rad]
+        self._rested_s = 0.0  # how long it has stood
 
     def add_wheel(self, twist: WheelTwist) -> None:
         """Note a wheel reading."""
@@ -100,7 +101,7 @@ class Standstill:
     def forget_wheels(self) -> None:
         """Wheel readings from before a gap say nothing about now."""
         self._wheel.clear()
-        self._rest.clear()
+        self.moved()
 
     def stands(self, bias_radps: float, bias_sigma_radps: float) -> bool:
         """Whether wheels and gyro have been quiet for the whole window before the newest wheel reading."""
@@ -129,19 +130,28 @@ class Standstill:
         tolerance = self._config.standstill_turn_radps / 2.0 + 3.0 * bias_sigma_radps
         return deviation > self._config.standstill_gyro_std_radps or abs(mean - bias_radps) > tolerance
 
-    def rested(self, end_ns: int, span_s: float, gyro_rad: float | None) -> tuple[float, float] | None:
+    def rested(self, end_ns: int, span_s: float, gyro_rad: float | None, bias_radps: float, bias_sigma_radps: float) -> tuple[float, float] | None:
         """Note a stretch of rest; returns duration [s] and gyro turn [rad] of stretches that have stayed rest for long enough to be believed.
 
-        A robot that starts moves before this is noticed, so that the newest stretches wait.
+        A robot that starts moves before this is noticed, so that the newest stretches wait; one that begins to turn the other way is as quiet as
+        one that stands, but not for long.
         """
+        self._rested_s += span_s
         if gyro_rad is not None:
             self._rest.append((end_ns, span_s, gyro_rad))
+        if self._rested_s < self._config.standstill_learn_s:
+            return None
         sure_ns, total_s, total_rad = end_ns - nanoseconds(self._config.standstill_margin_s), 0.0, 0.0
         while self._rest and self._rest[0][0] <= sure_ns:
             _, span, turn = self._rest.popleft()
             total_s, total_rad = total_s + span, total_rad + turn
-        return (total_s, total_rad) if total_s > 0.0 else None
+        if total_s <= 0.0:
+            return None
+        spread_radps = math.hypot(bias_sigma_radps, self._config.gyro_noise / math.sqrt(total_s))
+        surprising = abs(total_rad / total_s - bias_radps) > 4.0 * spread_radps
+        return None if surprising and self._rested_s < self._config.standstill_sure_s else (total_s, total_rad)
 
     def moved(self) -> None:
         """The robot moves: what was last taken for rest may not have been."""
         self._rest.clear()
+        self._rested_s = 0.0

@@ -96,6 +96,14 @@ def test_the_gyros_bias_is_learned_at_standstill_and_removed() -> None:
     assert abs(wrap_angle(odometry.state.odom_from_base.yaw - expected)) < math.radians(1.0)
 
 
+def test_a_turn_that_reverses_is_no_rest_to_read_the_bias_from() -> None:
+    """A wheel's encoder and the gyro are quiet for a moment while a turn changes its sign."""
+    record = drive(8.0, lambda t: 0.0, lambda t: float(np.interp(t, [2.0, 2.1, 4.0, 4.05, 4.7, 4.9], [0.0, -0.05, -0.05, 0.008, 0.008, -0.5])), bias=0.006)
+    odometry = WheelImuOdometry()
+    feed(odometry, record)
+    assert odometry.state.gyro_bias == pytest.approx(0.006, abs=3e-4)
+
+
 def test_standstill_drifts_less_than_a_millimetre_a_minute() -> None:
     rng = np.random.default_rng(3)
     record = drive(
