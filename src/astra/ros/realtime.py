@@ -54,10 +54,10 @@ class _Ears:
 
         from astra.ros import qos
 
-        node.create_subscription(Path, "/astra/local_path", self._on_path, qos.RELIABLE)
-        node.create_subscription(Odometry, "/odom", self._on_odometry, qos.sensor(200))
+        node.create_subscription(Path, "astra/local_path", self._on_path, qos.RELIABLE)
+        node.create_subscription(Odometry, "odom", self._on_odometry, qos.sensor(200))
         node.create_subscription(Odometry, "/ground_truth/odom", self._on_truth, qos.sensor(200))
-        node.create_subscription(Localization, "/astra/localization", self._on_localization, qos.RELIABLE)
+        node.create_subscription(Localization, "astra/localization", self._on_localization, qos.RELIABLE)
 
     def _on_path(self, message: Any, info: Any) -> None:
         if message.poses:
