@@ -41,6 +41,7 @@ class GlobalNodeConfig:
     prior_sigma_rad: float = field(default=0.2, metadata={"help": "least uncertainty of /initialpose [rad]"})
     scan: bool = field(default=True, metadata={"help": "while unsure, read the lidar for where there is room to look from; false for robots without one"})
     half_width_m: float = field(default=0.30, metadata={"help": "of the robot with a margin, for that room [m]"})
+    niceness: int = field(default=5, metadata={"help": "of this process, so that what drives goes before it; 0: like any other"})
     inputs: InputsConfig = field(default_factory=InputsConfig)
     whereabouts: WhereaboutsConfig = field(default_factory=WhereaboutsConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
@@ -56,6 +57,7 @@ class GlobalNodeConfig:
         for name in ("max_cpu_share", "max_lost_cpu_share"):
             require(0.0 < getattr(self, name) <= 1.0, name, getattr(self, name), "in (0, 1]")
         require(self.confirm_cameras >= 1, "confirm_cameras", self.confirm_cameras, "≥ 1")
+        require(0 <= self.niceness <= 19, "niceness", self.niceness, "in 0..19")
         require(20.0 <= self.tf_rate_hz <= 200.0, "tf_rate_hz", self.tf_rate_hz, "in 20..200")
         require(0.1 <= self.pose_rate_hz <= 50.0, "pose_rate_hz", self.pose_rate_hz, "in 0.1..50")
         require(0.0 <= self.transform_tolerance_s <= 2.0, "transform_tolerance_s", self.transform_tolerance_s, "in 0..2")
