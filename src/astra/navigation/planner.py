@@ -89,10 +89,12 @@ class ClassicalPlanner:
         self.footprint = footprint or Footprint.disc(0.22)
         self._graph: GridGraph | None = None
         self._last: FloatArray | None = None
+        self._scene: LocalScene | None = None
+        self._explored: dict[float, tuple[_Attempt, SearchResult]] = {}  # of that scene, by inflation radius
 
     def reset(self) -> None:
         """Forget the last path."""
-        self._last = None
+        self._last, self._scene = None, None
 
     def plan(self, scene: LocalScene, subgoal: Subgoal) -> LocalPath:
         """A path from the robot to the subgoal, or to the nearest reachable point beside it.
@@ -110,8 +112,7 @@ class ClassicalPlanner:
             raise LocalPlanError(NoLocalPath.START_BLOCKED, f"an obstacle lies {-start_clearance:.3f} m inside the robot's outline")
         found_any = False
         for radius in self._radii():
-            attempt = self._attempt(scene, radius, points)
-            result = self._search(attempt)
+            attempt, result = self._explore(scene, radius, points)
             target = self._target(attempt, result, np.array([goal.x, goal.y]))
             if target is None:
                 continue
@@ -133,6 +134,15 @@ class ClassicalPlanner:
         """Inflation radii to try: first the one that lets the robot turn anywhere, then tighter ones for a long outline."""
         inner, outer = self.footprint.inscribed_m, self.footprint.circumscribed_m
         return (outer,) if outer - inner < 0.01 else (outer, 0.5 * (inner + outer), inner)
+
+    def _explore(self, scene: LocalScene, radius_m: float, points: FloatArray) -> tuple[_Attempt, SearchResult]:
+        """Everything reachable from here; the subgoals of one scene share it."""
+        if scene is not self._scene:
+            self._scene, self._explored = scene, {}
+        if radius_m not in self._explored:
+            attempt = self._attempt(scene, radius_m, points)
+            self._explored[radius_m] = attempt, self._search(attempt)
+        return self._explored[radius_m]
 
     def _attempt(self, scene: LocalScene, radius_m: float, points: FloatArray) -> _Attempt:
         start = np.array([scene.odom_from_base.x, scene.odom_from_base.y])

@@ -304,8 +304,11 @@ class AstraLocal(node.AstraLifecycleNode):
         self.report(node.OK, "route", "driving", length_m=f"{driver.remaining_m:.1f}")
 
     def _on_outcome(self, outcome: PlanOutcome) -> None:
-        """A plan has come back from the worker."""
+        """A plan has come back from the worker; the robot comes first, those who watch it after."""
+        self._act_on(outcome)
         self._publish_occupancy(outcome)
+
+    def _act_on(self, outcome: PlanOutcome) -> None:
         path = outcome.path
         self._tell(outcome)
         if isinstance(path, LocalPath):
