@@ -68,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-load", type=float, default=1e3, metavar="L", help="faults: leave what is due for later when the machine is busier")
     parser.add_argument("--minutes", type=float, default=60.0, metavar="N", help="soak, realtime: how long (default: %(default)s)")
     parser.add_argument("--nodes", type=int, default=0, metavar="N", help="realtime: make the map so large by copies of itself")
+    parser.add_argument("--config", type=Path, metavar="DIR", help="realtime, soak: folder of parameter files instead of config/")
     parser.add_argument("--failed", action="store_true", help="faults: once more those that failed")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR", help="planning: an exported planner; may be given again")
     parser.add_argument("--peers", default="", metavar="NAMES", help="planning: only these peers, with commas; none: no peer (default: all)")
@@ -169,11 +170,11 @@ def _through_ros(args: argparse.Namespace) -> int:
     if args.world is None and not world.exists():
         build_office(world, 0)
     if args.table == "realtime":
-        realtime.run(realtime.RealtimeConfig(world, args.map, args.minutes, args.nodes), args.out, _progress)
+        realtime.run(realtime.RealtimeConfig(world, args.map, args.minutes, args.nodes, args.config), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     if args.table == "soak":
-        soak.run(soak.SoakConfig(world, args.map, args.minutes), args.out, _progress)
+        soak.run(soak.SoakConfig(world, args.map, args.minutes, config=args.config), args.out, _progress)
         print((args.out / "report.md").read_text(encoding="utf-8"))
         return 0
     outcomes = run(FaultsConfig(world, args.map, args.only, args.again, args.failed, args.max_load), args.out, _progress)

@@ -10,7 +10,7 @@ import numpy as np
 from astra.core.types import FloatArray
 from astra.evaluation.bench_report import Result
 
-PATH_PERIOD_S, ODOMETRY_HZ, AGE_S, START_S = 0.130, 50.0, 0.250, 20.0
+PATH_PERIOD_S, ODOMETRY_HZ, ODOMETRY_AGE_S, AGE_S, START_S = 0.130, 50.0, 0.025, 0.250, 20.0
 MOVING = 1e-3  # of a command [m/s, rad/s]
 LEAST = 20  # rows for a figure
 
@@ -21,7 +21,7 @@ class Heard:
 
     Args:
         paths: (N, 2) sent, stamp of /astra/local_path.
-        odometry: (M,) sent of /odom.
+        odometry: (M, 2) sent, stamp of /odom.
         commands: (K, 3) sent, linear [m/s], angular [rad/s].
         clock: (T, 2) sent, stamp of the ground truth: which simulated time it was when.
         ends: (E,) wall times at which missions ended; no path is owed between two missions.
@@ -46,10 +46,14 @@ def figures(heard: Heard) -> list[Result]:
         out.append(Result("local_path_period_median", float(np.median(periods)), "s", len(periods), None, "0.1"))
         out.append(Result("local_path_period_p99", float(np.quantile(periods, 0.99)), "s", len(periods), None, f"≤ {PATH_PERIOD_S:g}"))
     if len(heard.odometry) >= LEAST:
-        span_s = float(heard.odometry[-1] - heard.odometry[0])
-        gaps = np.diff(heard.odometry)
+        sent = heard.odometry[:, 0]
+        span_s, gaps = float(sent[-1] - sent[0]), np.diff(sent)
         out.append(Result("odometry_rate", (len(heard.odometry) - 1) / span_s, "Hz", len(gaps), None, f"≥ {ODOMETRY_HZ:g}"))
         out.append(Result("odometry_gap_p99", float(np.quantile(gaps, 0.99)), "s", len(gaps)))
+    if len(heard.odometry) >= LEAST and len(heard.clock) >= LEAST:
+        known = heard.odometry[(sent >= heard.clock[0, 0]) & (sent <= heard.clock[-1, 0])]
+        ages = np.interp(known[:, 0], heard.clock[:, 0], heard.clock[:, 1]) - known[:, 1]
+        out.append(Result("odometry_age_p99", float(np.quantile(ages, 0.99)), "s", len(ages), None, f"≤ {ODOMETRY_AGE_S:g}"))
     ages = command_ages(heard)
     if len(ages) >= LEAST:
         out.append(Result("image_to_command_age_median", float(np.median(ages)), "s", len(ages)))

@@ -33,6 +33,7 @@ class RealtimeConfig:
     map: Path
     minutes: float = 2.0
     nodes: int = 0
+    config: Path | None = None  # folder of parameter files instead of config/
 
     def __post_init__(self) -> None:
         require(0.1 <= self.minutes <= 600.0, "minutes", self.minutes, "between 0.1 and 600")
@@ -44,7 +45,7 @@ class _Ears:
 
     def __init__(self) -> None:
         self.paths: list[tuple[float, float]] = []
-        self.odometry: list[float] = []
+        self.odometry: list[tuple[float, float]] = []
         self.clock: list[tuple[float, float]] = []
         self.first_pose_s = math.inf  # wall time
 
@@ -64,7 +65,7 @@ class _Ears:
             self.paths.append((_sent_s(info), _stamp_s(message)))
 
     def _on_odometry(self, message: Any, info: Any) -> None:
-        self.odometry.append(_sent_s(info))
+        self.odometry.append((_sent_s(info), _stamp_s(message)))
 
     def _on_truth(self, message: Any, info: Any) -> None:
         self.clock.append((_sent_s(info), _stamp_s(message)))
@@ -94,7 +95,7 @@ def run(config: RealtimeConfig, out: Path, say: Callable[[str], None]) -> list[R
     topomap, places = _enlarged(config, out), patrol_places(load_map(config.map))
     ears, began = _Ears(), time.time()
     start = f"{truth.tour_start.x},{truth.tour_start.y},{truth.tour_start.yaw}"
-    bench = StackBench(config.world, topomap, start, places, out, say, record=False, faulty=False, listen=ears.listen)
+    bench = StackBench(config.world, topomap, start, places, out, say, record=False, faulty=False, listen=ears.listen, config_dir=config.config)
     with bench:
         bench.until(lambda: math.isfinite(ears.first_pose_s), LOCALIZED_S)
         bench.patrol(True)
@@ -114,7 +115,7 @@ def _watched(bench: StackBench, ears: _Ears, config: RealtimeConfig, began: floa
     cores = {name: (used - cpu[name]) / span_s for name, used in bench.supervisor.cpu_seconds().items()}
     return Heard(
         np.array([row for row in ears.paths if row[0] >= since]).reshape(-1, 2),
-        np.array([sent for sent in ears.odometry if sent >= since]),
+        np.array([row for row in ears.odometry if row[0] >= since]).reshape(-1, 2),
         np.array([row for row in bench.commands if row[0] >= since]).reshape(-1, 3),
         np.array([row for row in ears.clock if row[0] >= since]).reshape(-1, 2),
         np.array([when + offset_s for when, _, _ in bench.ends if when >= steady]),

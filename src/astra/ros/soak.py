@@ -30,6 +30,7 @@ class SoakConfig:
     minutes: float = 60.0
     warm_up: float = 0.25
     sample_s: float = 10.0
+    config: Path | None = None  # folder of parameter files instead of config/
 
     def __post_init__(self) -> None:
         require(0.1 <= self.minutes <= 10_000.0, "minutes", self.minutes, "between 0.1 and 10000")
@@ -58,7 +59,8 @@ def run(config: SoakConfig, out: Path, say: Callable[[str], None]) -> list[soak.
     out.mkdir(parents=True, exist_ok=True)
     start, places = truth.tour_start, patrol_places(load_map(config.map))
     samples: list[soak.Sample] = []
-    with StackBench(config.world, config.map, f"{start.x},{start.y},{start.yaw}", places, out, say, record=False, faulty=False) as bench:
+    told_to = f"{start.x},{start.y},{start.yaw}"
+    with StackBench(config.world, config.map, told_to, places, out, say, record=False, faulty=False, config_dir=config.config) as bench:
         bench.patrol(True)
         began, told = time.monotonic(), 0
         while (passed_s := time.monotonic() - began) < 60.0 * config.minutes:

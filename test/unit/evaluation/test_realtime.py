@@ -13,10 +13,16 @@ NONE = np.zeros(0)
 def heard(ends: np.ndarray = NONE) -> Heard:
     """Ten seconds on a machine half as fast as real time: a path each 0.2 s, stamped 0.05 s (simulated) before; a command 0.1 s after each path."""
     sent = 100.0 + 0.2 * np.arange(51)
-    simulated = 0.5 * (sent - 100.0)
+    simulated, odometry = 0.5 * (sent - 100.0), 100.0 + 0.02 * np.arange(501)
     commands = np.column_stack([sent[:-1] + 0.1, np.full(50, 0.3), np.zeros(50)])
     return Heard(
-        np.column_stack([sent, simulated - 0.05]), 100.0 + 0.02 * np.arange(501), commands, np.column_stack([sent, simulated]), ends, {"a": 0.5, "b": 0.25}, 7.0
+        np.column_stack([sent, simulated - 0.05]),
+        np.column_stack([odometry, 0.5 * (odometry - 100.0) - 0.01]),
+        commands,
+        np.column_stack([sent, simulated]),
+        ends,
+        {"a": 0.5, "b": 0.25},
+        7.0,
     )
 
 
@@ -24,6 +30,7 @@ def test_figures() -> None:
     values = {result.name: result.value for result in figures(heard())}
     assert values["local_path_period_p99"] == pytest.approx(0.2)
     assert values["odometry_rate"] == pytest.approx(50.0)
+    assert values["odometry_age_p99"] == pytest.approx(0.01)
     assert values["image_to_command_age_p95"] == pytest.approx(0.1)  # 0.05 when sent, and 0.1 real seconds later
     assert values["simulated_per_real_second"] == pytest.approx(0.5)
     assert (values["stack_cpu"], values["start_to_first_pose"]) == (0.75, 7.0)

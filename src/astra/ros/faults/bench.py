@@ -45,9 +45,9 @@ class StackBench:
 
     def __init__(
         self, world: Path, topomap: Path, start: str, places: FloatArray, out: Path, say: Callable[[str], None], *, record: bool = True, faulty: bool = True,
-        listen: Callable[[Any], None] = lambda node: None,
+        listen: Callable[[Any], None] = lambda node: None, config_dir: Path | None = None,
     ) -> None:  # fmt: skip
-        options = StackOptions(map=topomap, sim=SimOptions(world, start, 1), record=out / "recording" if record else None)
+        options = StackOptions(map=topomap, sim=SimOptions(world, start, 1), record=out / "recording" if record else None, config_dir=config_dir)
         self.nodes = tuple(_broken(spec) if faulty else spec for spec in describe(options))
         self.supervisor = Supervisor(self.nodes, out / "logs", config=MANY_RESTARTS, say=say)
         self.places, self.say, self.out, self._listen = places, say, out, listen
