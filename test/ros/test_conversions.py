@@ -100,6 +100,7 @@ def test_broken_jpeg_is_refused(data: bytes) -> None:
         c.rgb_from_compressed(CompressedImage(format="jpeg", data=array.array("B", data)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31 * 10**9 - 1))
 def test_stamps_round_trip(stamp_ns: int) -> None:
     assert c.ns_from_stamp(c.stamp_from_ns(stamp_ns)) == stamp_ns
@@ -153,7 +154,7 @@ angles = st.floats(-3.1, 3.1)
 metres = st.floats(-100.0, 100.0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(angles, st.floats(-1.5, 1.5), angles, metres, metres, metres)
 def test_poses_and_transforms_round_trip(roll: float, pitch: float, yaw: float, x: float, y: float, z: float) -> None:
     pose = Pose3.from_rpy(roll, pitch, yaw, np.array([x, y, z]))

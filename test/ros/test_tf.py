@@ -33,7 +33,7 @@ def tree(transforms: list[Pose3]) -> TransformTree:
     return out
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(numbers, min_size=4, max_size=4))
 def test_lookups_are_products_of_matrices(values: list[tuple[float, ...]]) -> None:
     poses = [pose(*v) for v in values]
@@ -46,6 +46,7 @@ def test_lookups_are_products_of_matrices(values: list[tuple[float, ...]]) -> No
     np.testing.assert_allclose(transforms.lookup("cam", "cam").matrix(), np.eye(4), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(numbers, numbers, st.integers(0, SECOND))
 def test_between_two_stamps_it_moves_along_the_line_and_the_great_circle(first: tuple[float, ...], second: tuple[float, ...], stamp: int) -> None:
     a, b = pose(*first), pose(*second)

@@ -45,7 +45,7 @@ from astra.navigation.mission_events import (
 )
 from astra.navigation.polyline import RouteProgress
 from astra.navigation.protocols import GoalPlace
-from astra.navigation.recovery import Recovery, RecoveryLadder, turn_between
+from astra.navigation.recovery import REMEDIES, Recovery, RecoveryLadder, Remedy, turn_between
 
 __all__ = [
     "Mission",
@@ -442,6 +442,19 @@ class Mission:
             return self._wait_for_server(event.message)
         if self._tick.fix is not Fix.GOOD:
             return self._localize(f"stopped without a good localization: {event.message}")
+        return self._remedy(event)
+
+    def _remedy(self, event: FollowEnded) -> _Commands:
+        """Each error of a controller has its answer."""
+        match REMEDIES.get(event.code, Remedy.CLIMB):
+            case Remedy.GIVE_UP:
+                return self._finish(Code.CONTROLLER_FAILED, event.message)
+            case Remedy.WAIT:
+                return self._wait_for_server(event.message)
+            case Remedy.REPLAN:
+                return self._replan(event.message)
+            case Remedy.CLIMB_ON:
+                self.ladder.skip_retries()
         return self._recover(event.message)
 
     def _wait_for_server(self, message: str) -> _Commands:

@@ -133,10 +133,11 @@ class Motion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FollowEnded:
-    """`FollowRoute` came to an end by itself."""
+    """`FollowRoute` came to an end by itself; `code` is nav2_msgs/FollowPath's, 0 for none."""
 
     outcome: Motion
     message: str = ""
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)

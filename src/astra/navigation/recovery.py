@@ -24,6 +24,23 @@ class Recovery(StrEnum):
     GIVE_UP = "give_up"
 
 
+class Remedy(StrEnum):
+    """What answers the error with which a controller gave up a route."""
+
+    CLIMB = "climb"  # the ladder, from the rung where it stands
+    CLIMB_ON = "climb_on"  # the ladder, past its retries: the same again would end the same way
+    REPLAN = "replan"  # another route; no motion mends a path
+    WAIT = "wait"  # for the server or the transforms, then plan anew
+    GIVE_UP = "give_up"  # nothing that the robot does could help
+
+
+# FollowPath.Result: UNKNOWN, INVALID_CONTROLLER, TF_ERROR, INVALID_PATH, PATIENCE_EXCEEDED, FAILED_TO_MAKE_PROGRESS, NO_VALID_CONTROL, CONTROLLER_TIMED_OUT
+REMEDIES = {
+    100: Remedy.CLIMB, 101: Remedy.GIVE_UP, 102: Remedy.WAIT, 103: Remedy.REPLAN,
+    104: Remedy.CLIMB, 105: Remedy.CLIMB_ON, 106: Remedy.CLIMB, 107: Remedy.WAIT,
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveryConfig:
     """How often each recovery is tried, and when a failure counts as a new one."""
@@ -79,6 +96,10 @@ class RecoveryLadder:
             return Recovery.GIVE_UP
         self.count += 1
         return step
+
+    def skip_retries(self) -> None:
+        """Trying again would not help: the next recovery is another one."""
+        self._rung = max(self._rung, self.config.retries)
 
     def progressed(self) -> None:
         """The robot came on: the next failure starts at the foot of the ladder. Counts per mission stay."""

@@ -23,7 +23,7 @@ from astra.ros.actions import ActionCall
 from astra.ros.conversions import path_from_poses
 from astra.ros.watch import Heartbeats
 
-OnEnd = Callable[[Motion, str], None]
+OnEnd = Callable[[Motion, str, int], None]  # how, why, and the action's error code
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Motions:
             trouble = f"{running.server} is silent"
         if trouble:
             self.halt()
-            running.on_end(Motion.UNAVAILABLE, trouble)
+            running.on_end(Motion.UNAVAILABLE, trouble, 0)
 
     def close(self) -> None:
         """Destroy the clients."""
@@ -123,7 +123,7 @@ class Motions:
     def _send(self, client: ActionClient, server: str, request: Any, on_end: OnEnd) -> None:
         self.halt()
         if not client.server_is_ready():
-            on_end(Motion.UNAVAILABLE, f"{server} is not there")
+            on_end(Motion.UNAVAILABLE, f"{server} is not there", 0)
             return
         running: _Running
 
@@ -146,13 +146,14 @@ def route_path(polyline: FloatArray, goal: Pose2, stamp_ns: int, frame_id: str, 
     return path_from_poses(poses, stamp_ns, frame_id)
 
 
-def _outcome(server: str, status: int, result: Any) -> tuple[Motion, str]:
+def _outcome(server: str, status: int, result: Any) -> tuple[Motion, str, int]:
     if status == GoalStatus.STATUS_SUCCEEDED:
-        return Motion.SUCCEEDED, ""
+        return Motion.SUCCEEDED, "", 0
     if result is None:
-        return Motion.UNAVAILABLE, f"{server} refused the goal"
-    message = str(getattr(result, "error_msg", "")) or f"error code {int(getattr(result, 'error_code', 0))}"
-    return Motion.FAILED, f"{server}: {message}"
+        return Motion.UNAVAILABLE, f"{server} refused the goal", 0
+    code = int(getattr(result, "error_code", 0))
+    message = str(getattr(result, "error_msg", "")) or f"error code {code}"
+    return Motion.FAILED, f"{server}: {message}", code
 
 
 def _duration(time_s: float) -> Duration:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astra.geometry import BODY_FROM_OPTICAL, Pose2, Pose3, wrap_angle
@@ -12,6 +12,7 @@ angle = st.floats(-10, 10)
 poses = st.builds(Pose2, coordinate, coordinate, angle)
 
 
+@settings(deadline=None)
 @given(poses)
 def test_a_planar_pose_times_its_inverse_is_the_identity(pose: Pose2) -> None:
     unit = pose @ pose.inverse()
@@ -19,6 +20,7 @@ def test_a_planar_pose_times_its_inverse_is_the_identity(pose: Pose2) -> None:
     assert abs(unit.yaw) < 1e-9
 
 
+@settings(deadline=None)
 @given(poses, poses)
 def test_planar_and_spatial_composition_agree(a: Pose2, b: Pose2) -> None:
     planar = a @ b
@@ -27,6 +29,7 @@ def test_planar_and_spatial_composition_agree(a: Pose2, b: Pose2) -> None:
     assert abs(wrap_angle(planar.yaw - spatial.yaw)) < 1e-9
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-3, 3), st.integers(2, 50))
 def test_a_constant_twist_composes_to_its_exponential(dx: float, dy: float, dyaw: float, n: int) -> None:
     pose = Pose2()
@@ -37,6 +40,7 @@ def test_a_constant_twist_composes_to_its_exponential(dx: float, dy: float, dyaw
     assert abs(wrap_angle(pose.yaw - whole.yaw)) < 1e-9
 
 
+@settings(deadline=None)
 @given(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5), st.floats(-3.1, 3.1))
 def test_quaternions_round_trip(roll: float, pitch: float, yaw: float) -> None:
     pose = Pose3.from_rpy(roll, pitch, yaw, (1.0, 2.0, 3.0))

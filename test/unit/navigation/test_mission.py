@@ -412,6 +412,47 @@ def test_a_motion_server_that_dies_is_waited_for_and_given_up_in_the_end() -> No
     assert world.mission.recoveries == 0
 
 
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [
+        (100, "plan"),  # unknown: the ladder, whose first rung is to try again
+        (101, "give up"),  # invalid controller
+        (102, "wait"),  # transforms
+        (103, "plan"),  # invalid path: another one
+        (104, "plan"),  # patience exceeded: the ladder
+        (105, "spin"),  # no progress: the ladder without trying the same again
+        (106, "plan"),  # no valid control: the ladder
+        (107, "wait"),  # controller timed out
+        (0, "plan"),
+        (250, "plan"),  # of a controller that is not Nav2's
+    ],
+)
+def test_each_error_of_follow_path_has_its_recovery(code: int, answer: str) -> None:
+    world = driving()
+    world.send(FollowEnded(Motion.FAILED, "told so", code))
+    if answer == "give up":
+        assert world.end == Finish(Ending.ABORTED, Code.CONTROLLER_FAILED, "told so")
+        return
+    command = world.until(Spin if answer == "spin" else PlanRoute)
+    assert isinstance(command, Spin if answer == "spin" else PlanRoute)
+    assert world.mission.recoveries == (0 if answer == "wait" or code == 103 else 1)
+
+
+@pytest.mark.parametrize(("code", "ends"), [(102, Code.CONTROLLER_FAILED), (103, Code.BLOCKED), (105, Code.BLOCKED), (107, Code.CONTROLLER_FAILED)])
+def test_an_error_that_stays_ends_the_mission(code: int, ends: Code) -> None:
+    world = driving()
+    while not world.mission.ended:
+        if world.mission.phase is Phase.DRIVING:
+            world.send(FollowEnded(Motion.FAILED, "told so", code))
+        for command in world.tick():
+            if isinstance(command, PlanRoute):
+                world.send(RouteReady(np.array([[0.0, 0.0], [4.0, 0.0]])))
+            elif isinstance(command, (Spin, BackUp)):
+                world.send(BehaviorEnded(Motion.SUCCEEDED))
+        assert world.now_s < 200.0
+    assert world.end.code is ends
+
+
 def test_an_arrival_that_the_pose_denies_is_not_one() -> None:
     world = driving()
     world.pose = Pose2(2.0, 0.0, 0.0)
@@ -459,7 +500,7 @@ EVENTS = st.one_of(
     st.just(MapMissing("later")),
     st.sampled_from([GoalSearched(Search.FOUND, (SOFA,)), GoalSearched(Search.AMBIGUOUS, TOILETS), GoalSearched(Search.UNAVAILABLE)]),
     st.builds(lambda x: RouteReady(np.array([[0.0, 0.0], [x, 0.0]])), st.floats(0.1, 9.0)),
-    st.builds(FollowEnded, st.sampled_from(Motion)),
+    st.builds(FollowEnded, st.sampled_from(Motion), code=st.integers(99, 108)),
     st.builds(BehaviorEnded, st.sampled_from(Motion)),
 )
 

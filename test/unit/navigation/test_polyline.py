@@ -22,7 +22,7 @@ def test_headings_point_along_the_way() -> None:
     assert np.allclose(with_headings(np.zeros((2, 2)), 0.7)[:, 2], 0.7)
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, deadline=None)
 @given(st.floats(0, 7), st.floats(-0.2, 0.2))
 def test_a_point_beside_the_line_projects_back_onto_it(arc: float, offset: float) -> None:
     point = point_along(ELL, arc)

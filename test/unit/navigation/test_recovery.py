@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astra.core.errors import ConfigError
@@ -23,6 +23,7 @@ def test_the_ladder_is_climbed_in_order_and_once_more_after_each_reroute() -> No
     assert ladder.count == 7
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=200), st.integers(0, 20))
 def test_the_number_of_recoveries_is_bounded_whatever_is_reported(reports: list[bool], bound: int) -> None:
     ladder = RecoveryLadder(RecoveryConfig(max_recoveries=bound))
@@ -45,6 +46,7 @@ def test_the_widest_gap_is_found_wherever_it_is(heading: float) -> None:
     assert abs(wrap_angle(found - heading)) < 0.21  # anywhere in the gap's middle
 
 
+@settings(deadline=None)
 @given(st.floats(-3.0, 3.0))
 def test_turning_the_lidar_on_the_robot_turns_the_gap(mounting: float) -> None:
     ranges = np.full(360, 0.5)

@@ -246,11 +246,11 @@ class AstraNavigator(node.AstraLifecycleNode):
             case m.FollowRoute(polyline, goal):
                 path = self._path(polyline, goal)
                 self._route.publish(path)
-                self._motions.follow(path, lambda how, why: self._post(session, m.FollowEnded(how, why)))
+                self._motions.follow(path, lambda how, why, code: self._post(session, m.FollowEnded(how, why, code)))
             case m.Spin(angle_rad):
-                self._motions.spin(angle_rad, lambda how, why: self._post(session, m.BehaviorEnded(how, why)))
+                self._motions.spin(angle_rad, lambda how, why, _: self._post(session, m.BehaviorEnded(how, why)))
             case m.BackUp(distance_m):
-                self._motions.back_up(distance_m, lambda how, why: self._post(session, m.BehaviorEnded(how, why)))
+                self._motions.back_up(distance_m, lambda how, why, _: self._post(session, m.BehaviorEnded(how, why)))
             case m.Advance(distance_m):
                 self._advance(session, distance_m)
             case m.Halt():
@@ -263,7 +263,7 @@ class AstraNavigator(node.AstraLifecycleNode):
         if odom_from_base is None:
             self._post(session, m.BehaviorEnded(m.Motion.UNAVAILABLE, "there is no odometry"))
             return
-        self._motions.advance(odom_from_base, self._config.watch.odom_frame, distance_m, lambda how, why: self._post(session, m.BehaviorEnded(how, why)))
+        self._motions.advance(odom_from_base, self._config.watch.odom_frame, distance_m, lambda how, why, _: self._post(session, m.BehaviorEnded(how, why)))
 
     def _finish(self, session: _Session, finish: m.Finish) -> None:
         report = self._report(session)
