@@ -14,6 +14,11 @@ ARGUMENTS = {
     "namespace": ("", "namespace of all nodes"),
     "use_sim_time": ("false", "follow /clock"),
     "nav2": ("false", "Nav2's servers follow paths, spin and back up"),
+    "bt": ("false", "Nav2's bt_navigator serves navigate_to_pose and goal_pose"),
+    "stamped": ("false", "cmd_vel is a TwistStamped, Nav2's default from Kilted on"),
+    "publish_map": ("true", "false where Nav2's map_server owns /map"),
+    "keepout_mask": ("", "map_server YAML of zones that nobody may enter"),
+    "speed_mask": ("", "map_server YAML of speed limits in percent"),
     "dash": ("false", "serve a live page about the robot"),
     "autostart": ("true", "go to active without a lifecycle manager"),
     "record": ("", "record every topic to this folder"),
@@ -41,6 +46,11 @@ def nodes(context):
         dash="dash" in true,
         autostart="autostart" in true,
         config_dir=Path(value["config"]) if value["config"] else None,
+        bt="bt" in true,
+        stamped="stamped" in true,
+        publish_map="publish_map" in true,
+        keepout_mask=Path(value["keepout_mask"]) if value["keepout_mask"] else None,
+        speed_mask=Path(value["speed_mask"]) if value["speed_mask"] else None,
     )
     return [
         Node(

@@ -1,6 +1,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import gazebo_hall
@@ -48,19 +49,52 @@ def test_mapping_runs_the_command() -> None:
     assert command[1:] == ["map", "build", "/t", "--out", "/m"]
 
 
+def nav2(tmp_path: Path, **arguments: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Ours and Nav2's nodes by name, with `parameters` as one mapping: those of the files' sections, then what the launch file lays over them."""
+    context = launch_evaluator.evaluate(ROOT / "launch" / "nav2.launch.py", {"map": str(tmp_path), **arguments})
+    check(launch_evaluator.Context({}, nodes=[node for node in context.nodes if node["package"] == "astra_nav"]))
+    for node in context.nodes:
+        merged: dict[str, Any] = {}
+        for entry in node["parameters"]:
+            merged |= entry if isinstance(entry, dict) else yaml.safe_load(Path(entry).read_text())["/**"].get(node["name"], {}).get("ros__parameters", {})
+        node["parameters"] = merged
+    ours = {node["name"]: node for node in context.nodes if node["package"] == "astra_nav"}
+    return ours, {node["name"]: node for node in context.nodes if node["package"] != "astra_nav"}
+
+
 def test_nav2_starts_its_servers_with_a_section_of_parameters_each(tmp_path: Path) -> None:
-    context = launch_evaluator.evaluate(ROOT / "launch" / "nav2.launch.py", {"map": str(tmp_path), "namespace": "r2"})
-    ours = [node for node in context.nodes if node["package"] == "astra_nav"]
-    assert "astra_controller" not in check(launch_evaluator.Context({}, nodes=ours))
-    servers = {node["name"]: node for node in context.nodes if node["package"] != "astra_nav"}
-    sections = yaml.safe_load((ROOT / "config" / "nav2" / "nav2.yaml").read_text())
-    assert set(sections["lifecycle_manager_navigation"]["ros__parameters"]["node_names"]) == set(servers) - {"lifecycle_manager_navigation"}
-    assert set(servers) <= set(sections)
-    gate = sections["collision_monitor"]["ros__parameters"]
+    ours, servers = nav2(tmp_path, namespace="r2")
+    assert "astra_controller" not in ours
+    manager = servers["lifecycle_manager_navigation"]["parameters"]
+    assert set(manager["node_names"]) == set(servers) - {"lifecycle_manager_navigation"} == {"controller_server", "behavior_server", "collision_monitor"}
+    assert manager["bond_timeout"] == 0.0
+    assert set(servers) | {"local_costmap"} <= set(yaml.safe_load((ROOT / "config" / "nav2" / "nav2.yaml").read_text())["/**"])
+    gate = servers["collision_monitor"]["parameters"]
+    assert gate["scan.topic"] == gate["obstacle_layer.scan.topic"] == "/r2/scan"
     for name, node in servers.items():
         assert node["namespace"] == "r2"
+        assert node["parameters"]["enable_stamped_cmd_vel"] is False
         if name in ("controller_server", "behavior_server"):
             assert ("cmd_vel", gate["cmd_vel_in_topic"]) in node["remappings"]
+
+
+def test_bt_navigator_takes_the_goals_and_finds_every_server_of_our_tree(tmp_path: Path) -> None:
+    ours, servers = nav2(tmp_path, bt="true")
+    mine, theirs = ours["astra_navigator"]["parameters"], servers["bt_navigator"]["parameters"]
+    assert mine["serve_navigate_to_pose"] is mine["subscribe_goal_pose"] is False
+    tree = ElementTree.parse(theirs["default_nav_to_pose_bt_xml"]).getroot()
+    wanted = {node.tag.lower() for node in tree.iter() if node.tag in ("Spin", "BackUp", "Wait")}
+    assert wanted == set(servers["behavior_server"]["parameters"]["behavior_plugins"])
+    assert "bt_navigator" in servers["lifecycle_manager_navigation"]["parameters"]["node_names"]
+
+
+def test_nav2s_own_map_mppi_and_stamped_commands(tmp_path: Path) -> None:
+    ours, servers = nav2(tmp_path, nav2_map="/maps/floor.yaml", controller="mppi", stamped="true", world=str(tmp_path))
+    assert servers["map_server"]["parameters"]["yaml_filename"] == "/maps/floor.yaml"
+    assert ours["astra_global"]["parameters"]["publish_map"] is False
+    assert servers["controller_server"]["parameters"]["FollowPath"]["plugin"] == "nav2_mppi_controller::MPPIController"
+    assert all(node["parameters"]["enable_stamped_cmd_vel"] is True for node in [*servers.values(), ours["astra_sim"]])
+    assert servers["lifecycle_manager_navigation"]["parameters"]["node_names"][0] == "map_server"
 
 
 @pytest.fixture(scope="module")

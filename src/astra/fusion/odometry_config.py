@@ -17,7 +17,7 @@ class OdometryConfig:
     """
 
     distance_sigma: float = 0.002  # along the path, m per √m
-    lateral_sigma: float = 0.002  # across the path, m per √m
+    lateral_sigma: float = 0.006  # across the path, m per √m
     turn_sigma: float = 0.001  # gyro yaw, rad per √rad turned
     gyro_noise: float = 4e-4  # rad/s/√Hz
     gyro_bias_walk: float = 1e-4  # rad/s/√s

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from astra.doctor.finding import Finding, Severity
+from astra.doctor.frames import examine_frames
 
 ONE_MASTER = ("/map", "/odom", "/cmd_vel", "/astra/local_path", "/clock")  # two publishers of these drive a robot mad
 NEEDED = {"/wheel/odometry": "the wheels' driver", "/imu": "the IMU's driver", "/tf_static": "robot_state_publisher"}
@@ -23,15 +24,27 @@ def examine_graph(wait_s: float = DISCOVERY_S) -> list[Finding]:
 
     activate()
     import rclpy
+    from tf2_msgs.msg import TFMessage
+
+    from astra.ros import qos
+
+    parents: dict[str, set[str]] = {}
+
+    def hear(message: TFMessage) -> None:
+        for transform in message.transforms:
+            parents.setdefault(transform.child_frame_id.lstrip("/"), set()).add(transform.header.frame_id.lstrip("/"))
 
     rclpy.init()
     try:
         node = rclpy.create_node("astra_doctor")
         try:
+            node.create_subscription(TFMessage, "/tf", hear, qos.SENSOR)
+            node.create_subscription(TFMessage, "/tf_static", hear, qos.LATCHED)
             end = time.monotonic() + wait_s
             while time.monotonic() < end:
                 rclpy.spin_once(node, timeout_sec=0.1)
-            return list(_judge(node))
+            found = list(_judge(node))
+            return found if found[0].severity is Severity.ERROR else [*found, *examine_frames(parents)]
         finally:
             node.destroy_node()
     finally:

@@ -38,6 +38,11 @@ class StackOptions:
     dash: bool = False  # the live page of `astra dash`
     autostart: bool = True
     config_dir: Path | None = None  # overrides of config/*.yaml
+    stamped: bool = False  # cmd_vel is a TwistStamped; else what the parameter files say
+    bt: bool = False  # Nav2's bt_navigator serves navigate_to_pose and goal_pose
+    publish_map: bool = True  # False: Nav2's map_server owns map
+    keepout_mask: Path | None = None  # as Nav2's map_server keeps them
+    speed_mask: Path | None = None
 
     def __post_init__(self) -> None:
         require(self.map is not None or self.sim is not None, "map", None, "given, unless only the simulator runs")
@@ -70,10 +75,12 @@ def describe(options: StackOptions) -> tuple[NodeSpec, ...]:
         path = str(options.map.resolve())
         nodes.append(_node("astra_odometry", options, common))
         if not options.nav2:
-            nodes.append(_node("astra_controller", options, common))
-        nodes.append(_node("astra_local", options, common))
-        nodes.append(_node("astra_global", options, {**common, "map": path, "map_roots": [str(Path(path).parent)]}))
-        nodes.append(_node("astra_navigator", options, common))
+            nodes.append(_node("astra_controller", options, {**common, **_stamped(options)}))
+        nodes.append(_node("astra_local", options, {**common, **_masks(options)}))
+        owned: dict[str, ParameterValue] = {} if options.publish_map else {"publish_map": False}
+        nodes.append(_node("astra_global", options, {**common, "map": path, "map_roots": [str(Path(path).parent)], **owned}))
+        left: dict[str, ParameterValue] = {"serve_navigate_to_pose": False, "subscribe_goal_pose": False} if options.bt else {}
+        nodes.append(_node("astra_navigator", options, {**common, **left}))
     if options.black_box is not None:
         nodes.append(_node("astra_black_box", options, {**common, "out": str(options.black_box)}))
     if options.dash:
@@ -86,8 +93,21 @@ def _simulator(options: StackOptions, sim: SimOptions) -> NodeSpec:
         raise BadInputError(f"world {sim.world} does not exist")
     parameters: dict[str, ParameterValue] = {
         "world": str(sim.world.resolve()), "start": sim.start, "seed": sim.seed, "lidar": sim.lidar, "autostart": options.autostart,
+        **_stamped(options),
     }  # fmt: skip
     return _node("astra_sim", options, parameters)
+
+
+def _stamped(options: StackOptions) -> dict[str, ParameterValue]:
+    return {"enable_stamped_cmd_vel": True} if options.stamped else {}
+
+
+def _masks(options: StackOptions) -> dict[str, ParameterValue]:
+    given = {"keepout_mask": options.keepout_mask, "speed_mask": options.speed_mask}
+    for name, mask in given.items():
+        if mask is not None and not mask.is_file():
+            raise BadInputError(f"{name} {mask} does not exist")
+    return {name: str(mask.resolve()) for name, mask in given.items() if mask is not None}
 
 
 def _node(name: str, options: StackOptions, parameters: Mapping[str, ParameterValue]) -> NodeSpec:

@@ -38,6 +38,20 @@ def test_only_the_simulator_is_told_of_the_world(topomap: Path, tmp_path: Path) 
         assert told == (spec.name == "astra_sim")
 
 
+def test_who_owns_what_beside_nav2(topomap: Path, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.yaml"
+    mask.touch()
+    options = StackOptions(map=topomap, sim=SimOptions(tmp_path), stamped=True, bt=True, publish_map=False, keepout_mask=mask)
+    given = {spec.name: spec.parameters for spec in describe(options)}
+    assert given["astra_sim"]["enable_stamped_cmd_vel"] is given["astra_controller"]["enable_stamped_cmd_vel"] is True
+    assert given["astra_navigator"]["serve_navigate_to_pose"] is given["astra_navigator"]["subscribe_goal_pose"] is False
+    assert given["astra_global"]["publish_map"] is False
+    assert given["astra_local"]["keepout_mask"] == str(mask)
+    assert "speed_mask" not in given["astra_local"]
+    with pytest.raises(BadInputError, match=r"speed_mask .*nowhere"):
+        describe(StackOptions(map=topomap, speed_mask=tmp_path / "nowhere"))
+
+
 def test_what_does_not_exist_is_refused(tmp_path: Path, topomap: Path) -> None:
     with pytest.raises(BadInputError, match="nowhere"):
         describe(StackOptions(map=tmp_path / "nowhere"))
