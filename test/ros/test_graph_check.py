@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import rclpy
-from geometry_msgs.msg import Twist
+from geometry_msgs.msg import TransformStamped, Twist
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from tf2_msgs.msg import TFMessage
 
 from astra.datasets import open_drive
 from astra.doctor.finding import Finding, Severity
@@ -33,6 +34,12 @@ def robot(ros_domain: int) -> Iterator[Node]:
     rclpy.shutdown(context=context)
 
 
+def transform(parent: str, child: str) -> TransformStamped:
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    return message
+
+
 def until(condition: Callable[[dict[str, Finding]], bool]) -> dict[str, Finding]:
     """Examine until what is wanted was found; discovery takes its time on busy machines."""
     deadline, found = time.monotonic() + LIMIT_S, {}
@@ -50,7 +57,10 @@ def test_deaf_subscriptions_and_two_masters_are_named(robot: Node) -> None:
     robot.create_subscription(OccupancyGrid, "/map", lambda _: None, latched)
     robot.create_publisher(Twist, "/cmd_vel", 1)
     robot.create_publisher(Twist, "/cmd_vel", 1)
-    found = until(lambda f: "qos of /map" in f and "publishers of /cmd_vel" in f)
+    frames = robot.create_publisher(TFMessage, "/tf_static", latched)
+    frames.publish(TFMessage(transforms=[transform("base_link", "imu_link"), transform("imu_mount", "imu_link")]))
+    found = until(lambda f: "qos of /map" in f and "publishers of /cmd_vel" in f and "tf of imu_link" in f)
+    assert "2 parents: base_link, imu_mount" in found["tf of imu_link"].what
     assert found["qos of /map"].severity is Severity.ERROR and "robot cannot hear robot" in found["qos of /map"].what
     assert found["publishers of /cmd_vel"].severity is Severity.ERROR and "2 nodes" in found["publishers of /cmd_vel"].what
     assert found["/imu"].severity is Severity.WARNING and "driver" in found["/imu"].advice

@@ -24,6 +24,7 @@ def examine_graph(wait_s: float = DISCOVERY_S) -> list[Finding]:
 
     activate()
     import rclpy
+    from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from tf2_msgs.msg import TFMessage
 
     from astra.ros import qos
@@ -39,7 +40,8 @@ def examine_graph(wait_s: float = DISCOVERY_S) -> list[Finding]:
         node = rclpy.create_node("astra_doctor")
         try:
             node.create_subscription(TFMessage, "/tf", hear, qos.SENSOR)
-            node.create_subscription(TFMessage, "/tf_static", hear, qos.LATCHED)
+            latched = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # of several publishers
+            node.create_subscription(TFMessage, "/tf_static", hear, latched)
             end = time.monotonic() + wait_s
             while time.monotonic() < end:
                 rclpy.spin_once(node, timeout_sec=0.1)
