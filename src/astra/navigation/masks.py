@@ -126,9 +126,11 @@ def load_mask(kind: MaskKind, path: Path, base: float = 0.0, multiplier: float =
         resolution, name = float(told["resolution"]), str(told["image"])
         negate, free, taken = bool(int(told.get("negate", 0))), float(told.get("free_thresh", 0.25)), float(told.get("occupied_thresh", 0.65))
         mode = str(told.get("mode", "trinary"))
-    except (OSError, UnicodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise BadInputError(f"cannot read the mask {path}: {error}") from error
-    image = cv2.imread(str(path.parent / name), cv2.IMREAD_GRAYSCALE)
+    except (OSError, UnicodeError, yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadInputError(f"cannot read the mask {path}: {error!s:.200}") from error
+    if not np.isfinite([x, y, yaw, resolution, free, taken]).all():
+        raise BadInputError(f"the mask {path} holds a number that is not finite")
+    image = cv2.imread(str(path.parent / name), cv2.IMREAD_GRAYSCALE) if (path.parent / name).is_file() else None
     if image is None:
         raise BadInputError(f"cannot read the mask's image {path.parent / name}")
     if mode not in ("trinary", "scale") or not free < taken:

@@ -21,6 +21,7 @@ from astra.core.types import WheelTwist
 from astra.datasets import DriveWriter, TopicMap, open_drive
 from astra.geometry import CameraModel, CameraRig, Pose3, RigCamera, Trajectory
 from astra.mapping.nav2_map import load_nav2_map
+from astra.navigation.masks import MaskKind, load_mask
 from astra.topomap.io import load_features, load_map
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -83,7 +84,7 @@ def test_topic_map(keys: list[int], value: Any) -> None:
 @example(b"a: &a [*a]")
 @example(b"\xff\xfe\x00")
 def test_any_bytes_as_yaml(content: bytes) -> None:
-    for read in (CameraModel.load, TopicMap.load, load_nav2_map):
+    for read in (CameraModel.load, TopicMap.load, load_nav2_map, functools.partial(load_mask, MaskKind.KEEP_OUT)):
         refused_or_read(read, content, "file.yaml")
 
 
@@ -166,6 +167,30 @@ def test_a_damaged_bag(where: float, content: bytes, cut: bool) -> None:
 @given(content=st.binary(max_size=100))
 def test_no_bag_at_all(suffix: str, content: bytes) -> None:
     refused_or_read(read_bag, content, f"x.{suffix}")
+
+
+MASK = {"image": "m.pgm", "mode": "scale", "resolution": 0.05, "origin": [0.0, 0.0, 0.0], "negate": 0, "occupied_thresh": 0.65, "free_thresh": 0.25}
+
+
+@FEW
+@given(WALK, VALUES)
+@example([6], float("inf"))
+@example([5], [0.0, float("nan"), 0.0])
+@example([1], "../../../../dev/zero")
+@example([1], "\0")
+@example([5], [0.0, 0.0, 10**400])
+def test_the_mask_of_a_costmap_filter(keys: list[int], value: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "m.pgm").write_bytes(b"P5\n3 2\n255\n" + bytes(range(6)))
+        path = Path(folder) / "mask.yaml"
+        path.write_text(yaml.safe_dump(changed(MASK, keys, value)))
+        try:
+            mask = load_mask(MaskKind.SPEED_PERCENT, path)
+        except BadInputError as error:
+            assert len(str(error)) < 2000
+        else:
+            assert mask.values.shape == (2, 3)
+            assert np.isfinite([mask.resolution_m, mask.map_from_corner.x, mask.map_from_corner.y, mask.map_from_corner.yaw]).all()
 
 
 @FEW
