@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ailing_robot import MS, Record, camera
 
-from astra.core.types import WheelTwist
+from astra.core.types import ImuSample, WheelTwist
 from astra.datasets import DriveWriter, open_drive
 from astra.doctor.finding import Severity, graded
 from astra.doctor.sensors import examine_sensors, examine_transforms
@@ -35,3 +35,14 @@ def test_figures_are_graded_either_way() -> None:
 
     assert [grade(v, 1.0, 2.0) for v in (0.5, 1.0, 2.0)] == [Severity.OK, Severity.WARNING, Severity.ERROR]
     assert [grade(v, 2.0, 1.0) for v in (2.5, 2.0, 1.0)] == [Severity.OK, Severity.WARNING, Severity.ERROR]
+
+
+def test_stamps_of_another_clock_and_stamps_that_step_back_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with DriveWriter(tmp_path / "drive", CameraRig((camera(),))) as writer:
+        for tick in range(100):
+            now = 5_000 * MS + tick * 20 * MS
+            writer.write_wheel(WheelTwist(now - 3_000 * MS, 0.3, 0.0), now)  # a computer whose clock is 3 s behind
+            writer.write_imu(ImuSample(now - 500 * MS * (tick >= 50), np.zeros(3), np.array([0.0, 0.0, 9.81])), now)
+    findings = {f.check: f for f in examine_sensors(open_drive(tmp_path / "drive", need_cameras=False))}
+    assert findings["clock of /wheel/odometry"].severity is Severity.ERROR and "chrony" in findings["clock of /wheel/odometry"].advice
+    assert findings["clock of /imu"].severity is Severity.ERROR and "step back 1 times" in findings["clock of /imu"].what
