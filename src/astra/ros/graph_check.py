@@ -39,9 +39,9 @@ def examine_graph(wait_s: float = DISCOVERY_S) -> list[Finding]:
     try:
         node = rclpy.create_node("astra_doctor")
         try:
-            node.create_subscription(TFMessage, "/tf", hear, qos.SENSOR)
+            node.create_subscription(TFMessage, "tf", hear, qos.SENSOR)
             latched = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # of several publishers
-            node.create_subscription(TFMessage, "/tf_static", hear, latched)
+            node.create_subscription(TFMessage, "tf_static", hear, latched)
             end = time.monotonic() + wait_s
             while time.monotonic() < end:
                 rclpy.spin_once(node, timeout_sec=0.1)
