@@ -13,7 +13,9 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from astra.core.errors import BadInputError
 from astra.core.types import ImuSample, LaserScan, WheelTwist
 from astra.geometry import CameraModel, Pose2, Pose3
+from astra.navigation.learned import Samples
 from astra.ros import conversions as c
+from astra.ros.local_views import obstacle_cloud, sample_markers
 
 pytestmark = pytest.mark.ros
 RGB = np.random.default_rng(3).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -186,3 +188,23 @@ def test_paths_and_grids() -> None:
     grid = c.grid_message(cells, 0.05, Pose2(-1.0, 2.0, 0.0), 4, "odom")
     assert (grid.info.width, grid.info.height, grid.info.resolution) == (3, 2, pytest.approx(0.05))
     assert list(grid.data) == [-1, 0, 100, 1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_obstacles_are_a_cloud_that_costmaps_read(count: int) -> None:
+    points = np.arange(2.0 * count).reshape(count, 2)
+    cloud = obstacle_cloud(points, 4, "odom")
+    assert (cloud.width, cloud.height, cloud.point_step, cloud.header.frame_id) == (count, 1, 12, "odom")
+    assert [(f.name, f.offset, f.datatype) for f in cloud.fields] == [("x", 0, 7), ("y", 4, 7), ("z", 8, 7)]
+    read = np.frombuffer(bytes(cloud.data), np.float32).reshape(-1, 3)
+    np.testing.assert_allclose(read[:, :2], points)
+    assert (read[:, 2] > 0.0).all()
+
+
+def test_samples_are_coloured_by_cost_and_by_whether_they_are_free() -> None:
+    lines = np.zeros((3, 4, 3))
+    lines[:, :, 0] = [[1.0], [2.0], [3.0]]
+    markers = sample_markers(Samples(4, lines, np.array([5.0, 1.0, 0.5]), np.array([True, True, False])), "odom").markers
+    assert [(m.type, len(m.points), m.points[0].x) for m in markers] == [(4, 4, x) for x in (1.0, 2.0, 3.0)]
+    worst, best, barred = ((m.color.r, m.color.g) for m in markers)
+    assert (worst, best) == ((1.0, 0.0), (0.0, 1.0)) and barred[0] == barred[1]

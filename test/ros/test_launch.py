@@ -171,7 +171,7 @@ def displays(path: Path) -> dict[str, tuple[str, str]]:
 def test_every_display_shows_a_topic_of_the_right_type_that_somebody_publishes() -> None:
     document = (ROOT / "docs" / "INTERFACES.md").read_text(encoding="utf-8")
     types = {name: (role, kind) for rows in ros_graph.documented(ROOT / "docs" / "INTERFACES.md").values() for role, name, kind in rows if role != "calls"}
-    later = dict(re.findall(r"`(/astra/\w+)` \(`(\S+?)`", document.split("Kept for the learned planner")[1].split("\n\n")[0]))
+    later = dict(re.findall(r"`(/astra/\w+)` \(`(\S+?)`", document.split("Kept, and not published yet")[1].split("\n\n")[0]))
     wanted = {
         "Map": "nav_msgs/msg/OccupancyGrid", "MarkerArray": "visualization_msgs/msg/MarkerArray", "RobotModel": "std_msgs/msg/String",
         "Polygon": "geometry_msgs/msg/PolygonStamped", "PoseWithCovariance": "geometry_msgs/msg/PoseWithCovarianceStamped",

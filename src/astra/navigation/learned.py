@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from astra.core.config import require
-from astra.core.types import AnyArray, Float32Array, FloatArray, seconds
+from astra.core.types import AnyArray, BoolArray, Float32Array, FloatArray, seconds
 from astra.geometry.se2 import Pose2
 from astra.local_model.planning.choice import ChoiceConfig, Situation, clearance_along, costs
 from astra.local_model.planning.clearing import Clearing, ClearingConfig
@@ -61,6 +61,16 @@ class LearnedConfig:
         require(0.0 < self.brisk_room_m < 10.0, "brisk_room_m", self.brisk_room_m, "between 0 and 10")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """What was drawn for one plan: poses (K, T, 3) in odom, what each costs (K,), and which are free (K,) of what the maps hold."""
+
+    stamp_ns: int
+    odom_poses: FloatArray
+    costs: FloatArray
+    free: BoolArray
+
+
 class LearnedPlanner:
     """Draws trajectories and proposes the best; remembers it, so that the next choice agrees with it.
 
@@ -83,6 +93,7 @@ class LearnedPlanner:
         """Forget the last choice; draw the same noise again."""
         self._rng = np.random.default_rng(self.config.seed)
         self._last: tuple[int, FloatArray] | None = None
+        self.samples: Samples | None = None  # of the last plan
 
     def plan(self, scene: LocalScene, subgoal: Subgoal) -> LocalPath:
         """The best of the samples.
@@ -105,6 +116,7 @@ class LearnedPlanner:
             poses = self._sampler.sample(maps, velocity, told, config.samples, self._rng, steps=config.steps or None, spread=spread)
             poses = self._clear(poses, maps)
             cost, free = costs(poses, situation, config.choice, self._sampler.config.maps)
+            self.samples = Samples(scene.stamp_ns, np.stack([_placed(line, here) for line in poses]), cost, free)
             best = int(np.argmin(np.where(free & np.isfinite(cost), cost, np.inf)))
             if free[best] and np.isfinite(cost[best]):
                 self._last = (scene.stamp_ns, _placed(poses[best], here))

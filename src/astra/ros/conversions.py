@@ -10,7 +10,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Vector3
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, PointCloud2, PointField
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from astra.core.errors import BadInputError
@@ -286,6 +286,22 @@ def poses_from_path(message: Any) -> FloatArray:
     """
     rows = [pose2_from_pose(stamped.pose) for stamped in message.poses]
     return np.array([(pose.x, pose.y, pose.yaw) for pose in rows], dtype=np.float64).reshape(-1, 3)
+
+
+def line_points(points: AnyArray) -> list[Point]:
+    """Points (N, 2) [m] on the floor as geometry_msgs/Point."""
+    return [Point(x=float(x), y=float(y), z=0.0) for x, y in points]
+
+
+def cloud_message(points: AnyArray, stamp_ns: int, frame_id: str) -> PointCloud2:
+    """Points (N, 3) [m] to sensor_msgs/PointCloud2 with float32 x, y, z."""
+    message = PointCloud2(height=1, width=len(points), point_step=12, row_step=12 * len(points), is_dense=True, is_bigendian=sys.byteorder == "big")
+    message.header.stamp, message.header.frame_id = stamp_from_ns(stamp_ns), frame_id
+    message.fields = [PointField(name=name, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, name in enumerate("xyz")]
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(points, dtype=np.float32).data.cast("B") if len(points) else b"")
+    message.data = data
+    return message
 
 
 def grid_message(cells: AnyArray, resolution_m: float, origin: Pose2, stamp_ns: int, frame_id: str) -> OccupancyGrid:

@@ -13,7 +13,7 @@ from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point32, PolygonStamped, PoseStamped
 from nav2_msgs.action import FollowPath, Spin
 from nav2_msgs.msg import SpeedLimit
-from nav_msgs.msg import OccupancyGrid, Odometry, Path
+from nav_msgs.msg import Odometry, Path
 from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import LaserScan as LaserScanMsg
@@ -35,7 +35,8 @@ from astra.navigation.route_driver import Decision, DriveEnd, DriverConfig, Orde
 from astra.navigation.shield import Shield, ShieldConfig, ShieldedPlanner
 from astra.ros import node, params, qos
 from astra.ros.actions import ActionCall, Outcome, TickedActionServer
-from astra.ros.conversions import grid_message, ns_from_stamp, path_from_poses, pose2_from_pose, poses_from_path, scan_from_msg, stamp_from_ns
+from astra.ros.conversions import ns_from_stamp, path_from_poses, pose2_from_pose, poses_from_path, scan_from_msg, stamp_from_ns
+from astra.ros.local_views import LocalViews
 from astra.ros.polled import PolledSubscription
 from astra.ros.sight import Sight, SightConfig
 from astra.ros.tf import TfBuffer, TransformUnavailableError
@@ -63,7 +64,7 @@ class LocalNodeConfig:
     stale_allowance: float = field(default=5.0, metadata={"help": "seconds of stale input after which a route is aborted"})
     controller_allowance: float = field(default=5.0, metadata={"help": "seconds to wait for a controller"})
     controller_failures: int = field(default=3, metadata={"help": "failures of the controller in a row that end a route"})
-    occupancy_rate: float = field(default=5.0, metadata={"help": "rate of /astra/occupancy [Hz]"})
+    occupancy_rate: float = field(default=5.0, metadata={"help": "rate of /astra/occupancy and /astra/obstacles [Hz]"})
     speed_limit_ahead: float = field(default=0.6, metadata={"help": "the slowest speed of the path within this many metres becomes the limit"})
     keepout_mask: str = field(default="", metadata={"help": "a map_server YAML whose occupied cells nobody may enter"})
     speed_mask: str = field(default="", metadata={"help": "a map_server YAML (mode: scale) of speed limits in percent of shield.max_linear_vel"})
@@ -118,12 +119,13 @@ class AstraLocal(node.AstraLifecycleNode):
         named = ((MaskKind.KEEP_OUT, config.keepout_mask), (MaskKind.SPEED_PERCENT, config.speed_mask))
         self._masks: tuple[FilterMask, ...] = tuple(load_mask(kind, FilePath(path)) for kind, path in named if path)
         self._map_from_odom: Pose2 | None = None
+        self._learned: LearnedPlanner | None = None
         if config.local_planner == "classical":
             return Ruled(classical, self._rules, config.shield.max_linear_vel) if self._masks else classical
         from astra.local_model.planning.runtime import TrajectorySampler
 
-        learned = LearnedPlanner(TrajectorySampler(FilePath(config.learned.model)), replace(config.learned, radius_m=footprint.circumscribed_m))
-        return ShieldedPlanner(learned, classical, Shield(config.shield, footprint), self._ages, rules=self._rules)
+        self._learned = LearnedPlanner(TrajectorySampler(FilePath(config.learned.model)), replace(config.learned, radius_m=footprint.circumscribed_m))
+        return ShieldedPlanner(self._learned, classical, Shield(config.shield, footprint), self._ages, rules=self._rules)
 
     def on_setup(self) -> None:
         """Declare parameters, serve the action, subscribe."""
@@ -133,7 +135,6 @@ class AstraLocal(node.AstraLifecycleNode):
         self._odom_frame = "odom"
         self._velocity = (0.0, 0.0)
         self._odometry_ns = self._scan_ns = self.steady_ns()
-        self._occupancy_ns = 0
         self._forget = False
         self._subgoal: tuple[str, Pose2] | None = None
         self._limit = 0.0
@@ -142,7 +143,7 @@ class AstraLocal(node.AstraLifecycleNode):
         self._planner = self.make_planner(config)
         self._worker = LatestWorker(self, LocalPlanning(config.grid, self._planner).process, self._on_outcome, self._on_failure)
         self._path_publisher = self.create_publisher(Path, "astra/local_path", qos.RELIABLE)
-        self._occupancy_publisher = self.create_publisher(OccupancyGrid, "astra/occupancy", qos.RELIABLE)
+        self._views = LocalViews(self, config.occupancy_rate)
         self._limit_publisher = self.create_publisher(SpeedLimit, "speed_limit", qos.RELIABLE)
         self._outline_publisher = self.create_publisher(PolygonStamped, "astra/footprint", qos.LATCHED)
         self._follow = ActionClient(self, FollowPath, "follow_path")
@@ -306,7 +307,7 @@ class AstraLocal(node.AstraLifecycleNode):
     def _on_outcome(self, outcome: PlanOutcome) -> None:
         """A plan has come back from the worker; the robot comes first, those who watch it after."""
         self._act_on(outcome)
-        self._publish_occupancy(outcome)
+        self._views.show(outcome.grid, self._learned.samples if self._learned is not None else None, self._odom_frame)
 
     def _act_on(self, outcome: PlanOutcome) -> None:
         path = outcome.path
@@ -472,17 +473,6 @@ class AstraLocal(node.AstraLifecycleNode):
             reasons = {f"fallback_{reason}": count for reason, count in counts.reasons.items()}
             rate = f"{counts.fallback_rate:.3f}"
             self.report(node.OK, "shield", "judging", ticks=counts.ticks, fallbacks=counts.fallbacks, takeovers=counts.takeovers, fallback_rate=rate, **reasons)
-
-    def _publish_occupancy(self, outcome: PlanOutcome) -> None:
-        """−1 unknown, 0 free, 100 occupied; only for whoever listens."""
-        now = self.steady_ns()
-        if seconds(now - self._occupancy_ns) < 0.95 / self._config.occupancy_rate or self._occupancy_publisher.get_subscription_count() == 0:
-            return
-        self._occupancy_ns = now
-        grid = outcome.grid
-        cells = np.where(grid.occupied, 100, np.where(grid.known, 0, -1)).astype(np.int8)
-        origin = Pose2(grid.origin_x, grid.origin_y)
-        self._occupancy_publisher.publish(grid_message(cells, grid.resolution_m, origin, grid.stamp_ns, self._odom_frame))
 
     def _publish_speed_limit(self, path: LocalPath) -> None:
         """The slowest speed on the next stretch; sent when it changes noticeably."""
