@@ -157,7 +157,7 @@ def composed(steps: Sequence[StepMotion]) -> Trajectory:
     stamps, pose = [steps[0].from_ns], Pose2()
     poses = [(0.0, 0.0, 0.0)]
     for step in steps:
-        pose = pose @ Pose2(*step.values[:3].tolist())
+        pose = pose @ Pose2(*step.planar.tolist())
         stamps.append(step.to_ns)
         poses.append((pose.x, pose.y, pose.yaw))
     return Trajectory(np.array(stamps, dtype=np.int64), np.array(poses))
@@ -168,7 +168,7 @@ def with_gyro(steps: Sequence[StepMotion], imu: Sequence[ImuSample]) -> Trajecto
     wheel = [WheelTwist(steps[0].from_ns, 0.0, 0.0)]
     for step in steps:
         span = seconds(step.to_ns - step.from_ns)
-        wheel.append(WheelTwist(step.to_ns, _shrunk(float(step.values[0]) / span), _shrunk(float(step.values[2]) / span)))
+        wheel.append(WheelTwist(step.to_ns, _shrunk(float(step.planar[0]) / span), _shrunk(float(step.planar[2]) / span)))
     rated = wheels_and_gyro(wheel, imu)
     yaw, pose = rated.poses[:, 2], Pose2()
     poses = [(0.0, 0.0, float(yaw[0]))]
@@ -185,8 +185,8 @@ def _shrunk(rate: float) -> float:
 
 def _turned(step: StepMotion, turn: float) -> tuple[float, float]:
     """The way of a step whose turn was taken for another: the covariance tells how both err together."""
-    gain = step.covariance[:2, 2] / step.covariance[2, 2]
-    moved = step.values[:2] + gain * (turn - step.values[2])
+    values, covariance = step.planar, step.planar_covariance
+    moved = values[:2] + covariance[:2, 2] / covariance[2, 2] * (turn - values[2])
     return float(moved[0]), float(moved[1])
 
 
@@ -216,7 +216,7 @@ def look_through(drive: Drive, eyes: Path, head: Path, sensors: Collection[str],
         step = odometry.see({frame.camera: frame.rgb for frame in observation.frames}, stamp, pose, felt)
         last_ns = stamp
         if step is not None:
-            pose = pose @ Pose2(*step.values[:3].tolist())
+            pose = pose @ Pose2(*step.planar.tolist())
             out.append(step)
     return out
 
@@ -226,7 +226,7 @@ class SeeingFilter:
 
     def __init__(self, wheel: Sequence[WheelTwist], imu: Sequence[ImuSample], steps: Sequence[StepMotion], config: OdometryConfig) -> None:
         self._wheel, self._imu, self.odometry = wheel, imu, WheelImuOdometry(config)
-        self._deltas = [DeltaPose(s.from_ns, s.to_ns, Pose2(*s.values[:3].tolist()), doubted(s.covariance[:3, :3])) for s in steps]
+        self._deltas = [DeltaPose(s.from_ns, s.to_ns, Pose2(*s.planar.tolist()), doubted(s.planar_covariance)) for s in steps]
 
     def drive(self, truth: Trajectory | None = None) -> tuple[Trajectory, list[float]]:
         """The poses; with a truth, NEES over each ten metres of the true way, after which the frame begins anew."""

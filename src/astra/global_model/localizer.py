@@ -55,7 +55,8 @@ class GlobalLocalizerConfig:
     neighbour_m: float = 1.2  # nodes this near to a place's own take part in matching
     strong_confidence: float = 0.95  # of the best place: others are not tried
     least_alternative: float = 0.02  # confidence of a pose that is worth a second look
-    objected_share: float = 0.3  # of its confidence that a pose keeps whose support is too poor to be published
+    objected_share: float = 0.3  # of its confidence that a pose keeps whose support is too poor to be published …
+    uncertain_share: float = 0.7  # … and one that is merely too uncertain: what errs in one image errs alike in the next
     claim_views: int = 3  # posed views that the backend gets to claim a pose from
     coarse_margin: float = 1.25  # of the score of the best place that landmarks speak for over the next: the place is called known
     coarse_confidence: float = 0.5  # of a pose too uncertain to be published: its place is called known
@@ -289,11 +290,18 @@ class GlobalLocalizer:
             pose = attempt.pose.map_from_base
             near = [pose_.map_from_base for pose_ in kept] + ([best.pose.map_from_base] if best and best.pose else [])
             if all(float(np.linalg.norm(pose.translation - other.translation)) > 0.5 or pose.angle_to(other) > 0.3 for other in near):
-                barred = objection(attempt.support, pose, query.on_floor, self.config.confidence) is not None
-                doubt = self.config.objected_share if barred else 1.0  # a low confidence says so itself
+                doubt = self._doubt(query, attempt)
                 explained = self._explained(query, attempt) if query.thorough else math.nan
                 kept.append(Alternative(pose, attempt.pose.covariance, doubt * attempt.confidence, explained))
         return tuple(kept)
+
+    def _doubt(self, query: Query, attempt: _Attempt) -> float:
+        """Share of its confidence by which a pose competes with others."""
+        assert attempt.pose is not None
+        if attempt.objection is None:
+            return 1.0
+        barred = objection(attempt.support, attempt.pose.map_from_base, query.on_floor, self.config.confidence) is not None
+        return self.config.objected_share if barred else self.config.uncertain_share
 
     def _consistent(self, query: Query, votes: PlaceVotes, places: tuple[Place, ...]) -> tuple[Place, ...]:
         """Places whose likest view shows the query's scene, as far as the backend judges that (visual-consistency filter, section 3.1.2)."""

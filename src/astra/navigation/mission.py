@@ -349,7 +349,8 @@ class Mission:
             return self._localized()
         if not self._tick.localizer_alive:
             return self._localize("waiting for the localizer to come back")
-        return self._look() if self._age() >= self.config.look_pause_s else ()
+        judged = self._tick.answered_s < self._age() or self._age() >= self.config.look_patience_s  # what is seen from here
+        return self._look() if judged and self._age() >= self.config.look_pause_s else ()
 
     # --- planning and driving -----------------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,7 @@ class Tick:
     driven_m: float = 0.0  # odometer
     look: Pose2 | None = None  # from where the localizer would tell most, in base_link now; None: it has no wish
     room_ahead_m: float = 0.0  # that the robot may drive straight on, as measured now
+    answered_s: float = 0.0  # age of the images of the localizer's newest answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,8 @@ class MissionConfig:
     search_attempts: int = 4
     look_after_s: float = 5.0  # stand this long before looking around
     look_step_rad: float = math.pi / 4.0
-    look_pause_s: float = 3.0  # stand after each step: a sharp image and its evaluation
+    look_pause_s: float = 3.0  # stand after each step: a sharp image and its evaluation …
+    look_patience_s: float = 12.0  # … which a busy machine takes so long for, at most
     look_turns: float = 2.0  # full turns before the robot admits that it is lost
     look_moves: int = 10  # moves to other views, before it does
     look_move_m: float = 1.5  # longest of them

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from astra_nav.msg import Localization
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan as LaserScanMsg
@@ -19,7 +20,7 @@ from astra.navigation.free_space import free_ways
 from astra.navigation.mission import Fix, Tick
 from astra.navigation.recovery import widest_gap
 from astra.ros import qos
-from astra.ros.conversions import pose2_from_pose, scan_from_msg
+from astra.ros.conversions import ns_from_stamp, pose2_from_pose, scan_from_msg
 from astra.ros.node import OK, WARN, AstraLifecycleNode
 from astra.ros.polled import PolledSubscription
 from astra.ros.tf import TfBuffer, TransformUnavailableError
@@ -67,14 +68,19 @@ class RobotWatch:
         self._scans = PolledSubscription(node, LaserScanMsg, "scan", qos.SENSOR) if config.scan else None
         self._look: Pose2 | None = None  # in odom
         self._look_seen = Freshness(config.look_limit_s)
-        self._looks = node.create_subscription(PoseStamped, "astra/look", self._on_look, qos.RELIABLE)
+        self._answered_ns: int | None = None  # stamp of the images that the localizer judged last
+        self._heard = [
+            node.create_subscription(PoseStamped, "astra/look", self._on_look, qos.RELIABLE),
+            node.create_subscription(Localization, "astra/localization", self._on_localization, qos.RELIABLE),
+        ]
 
     def close(self) -> None:
         """Stop listening."""
         self._tf.destroy()
         self.heartbeats.destroy()
         self._odometry.destroy()
-        self._node.destroy_subscription(self._looks)
+        for subscription in self._heard:
+            self._node.destroy_subscription(subscription)
         if self._scans is not None:
             self._scans.destroy()
 
@@ -86,7 +92,7 @@ class RobotWatch:
         alive = self.heartbeats.is_active(self._config.localizer)
         if fix is Fix.GOOD:
             return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m)
-        return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m, self._wish(), self._room_ahead_m())
+        return Tick(mission_s, self.pose(), fix, alive, stale, self._gap(), self.driven_m, self._wish(), self._room_ahead_m(), self._answered_s())
 
     def keep_up(self) -> Fix:
         """Read what has arrived; to be called regularly, since ages count from when something was read."""
@@ -182,6 +188,13 @@ class RobotWatch:
             return 0.0
         width = self._config.half_width_m
         return float(free_ways(self._scan, base_from_lidar, np.zeros(1), width, width)[0])
+
+    def _answered_s(self) -> float:
+        """How old what the localizer judged last is [s]; 0 where it never tells."""
+        return 0.0 if self._answered_ns is None else seconds(self._node.now_ns() - self._answered_ns)
+
+    def _on_localization(self, message: Localization) -> None:
+        self._answered_ns = ns_from_stamp(message.header.stamp)
 
     def _on_look(self, message: PoseStamped) -> None:
         try:

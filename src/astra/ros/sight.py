@@ -108,8 +108,8 @@ class Sight:
         if told is None:
             covariance[0, 0] = -1.0
         else:
-            self._pose = self._pose @ Pose2(*told.values[:3].tolist())
-            covariance[np.ix_(PLANAR, PLANAR)] = told.covariance[:3, :3]
+            self._pose = self._pose @ Pose2(*told.planar.tolist())
+            covariance[np.ix_(PLANAR, PLANAR)] = told.planar_covariance
         message = Odometry(child_frame_id=self._base_frame)
         message.header.stamp, message.header.frame_id = stamp_from_ns(stamp_ns), "visual_odom"
         message.pose.pose, message.pose.covariance = pose_from_pose2(self._pose), covariance.ravel().tolist()

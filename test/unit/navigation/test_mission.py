@@ -52,6 +52,7 @@ class World:
         self.now_s, self.pose, self.fix, self.alive = 0.0, Pose2(), Fix.GOOD, True
         self.stale: tuple[str, ...] = ()
         self.driven_m = 0.0
+        self.answered_s = 0.0
         self.log: list[Command] = []
 
     def send(self, event: Event) -> list[Command]:
@@ -62,7 +63,7 @@ class World:
     def tick(self, gap_rad: float | None = None) -> list[Command]:
         self.now_s += 0.1
         pose = None if self.fix is Fix.LOST else self.pose
-        return self.send(Tick(self.now_s, pose, self.fix, self.alive, self.stale, gap_rad, self.driven_m))
+        return self.send(Tick(self.now_s, pose, self.fix, self.alive, self.stale, gap_rad, self.driven_m, answered_s=self.answered_s))
 
     def until(self, kind: type[Command] | Callable[[list[Command]], bool], limit_s: float = 300.0) -> Command:
         """Tick until a command of this kind is given."""
@@ -152,6 +153,21 @@ def test_a_lost_robot_stands_then_looks_around_and_searches_again_from_where_it_
     world.fix = Fix.GOOD
     assert world.until(FindGoal) == FindGoal(world.pose)
     assert isinstance(world.send(GoalSearched(Search.FOUND, (SOFA,)))[0], PlanRoute)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_next_look_waits_until_this_one_was_judged(busy: bool) -> None:
+    """A busy machine's localizer still speaks of what was seen before the turn; it is not waited for without end."""
+    world = World(GOAL)
+    world.fix = Fix.LOST
+    world.until(FetchMap)
+    world.send(MapReady())
+    world.until(Spin)
+    world.send(BehaviorEnded(Motion.SUCCEEDED))
+    world.answered_s, began = 1e3 if busy else 0.0, world.now_s
+    world.until(Spin)
+    config = world.mission.config
+    assert world.now_s - began == pytest.approx(config.look_patience_s if busy else config.look_pause_s, abs=0.25)
 
 
 def test_looking_around_covers_the_circle_twice_and_then_admits_to_be_lost() -> None:

@@ -19,6 +19,7 @@ from astra.datasets import DriveWriter
 from astra.datasets.odometry_noise import SensorNoise, disturbed
 from astra.datasets.odometry_rides import Ride, load_ride, take_in
 from astra.datasets.origin import DriveOrigin
+from astra.evaluation.odometry_vision import composed
 from astra.geometry import BODY_FROM_OPTICAL, CameraModel, CameraRig, Pose2, Pose3, RigCamera
 from astra.local_model.odometry.config import OdometryHeadConfig
 from astra.local_model.odometry.head import OdometryHead
@@ -236,6 +237,23 @@ def test_the_robot_feels_what_torch_feels(trained: tuple[Path, Path], model: Pat
             assert step is not None and (step.from_ns, step.to_ns) == (ride.stamps_ns[k], ride.stamps_ns[k + 1]) and step.sensors == sensors
             np.testing.assert_allclose(step.values, motion[k].numpy(), atol=1e-5)
             np.testing.assert_allclose(step.covariance, (factor[k] @ factor[k].T).numpy(), atol=1e-5)
+
+
+def test_a_spatial_head_is_trained_exported_and_read_in_the_plane(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    root, out = trained
+    config = TrainOdometryConfig(certain_steps=1, variants=1, head=replace(TINY, spatial=True), loop=LoopConfig(steps=2, batch=2, warmup=1, threads=1))
+    weights = run(config, [root / "train"], [root / "held"], EYES, tmp_path / "out", out / "rides")
+    export_odometry(weights, tmp_path / "model")
+    learned, features = LearnedOdometry(tmp_path / "model"), np.zeros((96, 12, 12), np.float32)
+    points = PointMotion(np.array([0.06, 0.01, 0.04]), 1e-6 * np.eye(3), np.array([0.06, 0.01, 0.04]), 1e-3, 100, 50, 0.5).columns()
+    assert learned.push(0, features, (), ()) is None
+    step = learned.push(nanoseconds(0.2), features, (), (), points)
+    assert step is not None and step.values.shape == (6,) and step.covariance.shape == (6, 6)
+    assert step.planar.tolist() == step.values[[0, 1, 5]].tolist()
+    np.testing.assert_array_equal(step.planar_covariance, step.covariance[np.ix_((0, 1, 5), (0, 1, 5))])
+    assert np.linalg.eigvalsh(step.planar_covariance)[0] > 0.0
+    end = composed([step]).poses[-1]
+    np.testing.assert_allclose(end, step.planar)
 
 
 def test_gaps_and_blindness_begin_anew(model: Path) -> None:

@@ -21,6 +21,7 @@ from astra.local_model.runtime import LOOK_FILE, SETTLE_FILE
 
 FORMAT_VERSION = 2
 DESCRIPTION_FILE, STEP_FILE, MOTION_FILE = "odometry.json", "step.onnx", "motion.onnx"
+_PLANAR = {3: (0, 1, 2), 6: (0, 1, 5)}  # x, y, yaw among the freedoms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,19 @@ class StepMotion:
     values: FloatArray
     covariance: FloatArray
     sensors: tuple[str, ...]
+
+    @property
+    def planar(self) -> FloatArray:
+        """(3,): x [m], y [m], yaw [rad], whichever the head's freedoms are."""
+        out: FloatArray = self.values[list(_PLANAR[len(self.values)])]
+        return out
+
+    @property
+    def planar_covariance(self) -> FloatArray:
+        """(3, 3): of `planar`."""
+        chosen = _PLANAR[len(self.values)]
+        out: FloatArray = self.covariance[np.ix_(chosen, chosen)]
+        return out
 
 
 class LearnedOdometry:
