@@ -80,6 +80,7 @@ class GlobalLocalizerConfig:
         require(0 < self.strong_confidence <= 1, "strong_confidence", self.strong_confidence, "in (0, 1]")
         require(0 < self.least_alternative < 1, "least_alternative", self.least_alternative, "in (0, 1)")
         require(0 < self.objected_share <= 1, "objected_share", self.objected_share, "in (0, 1]")
+        require(0 < self.uncertain_share <= 1, "uncertain_share", self.uncertain_share, "in (0, 1]")
         require(self.claim_views >= 1, "claim_views", self.claim_views, "≥ 1")
         require(0 < self.coarse_confidence <= 1, "coarse_confidence", self.coarse_confidence, "in (0, 1]")
         require(self.coarse_margin >= 1, "coarse_margin", self.coarse_margin, "≥ 1")
