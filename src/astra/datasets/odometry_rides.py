@@ -1,10 +1,12 @@
 """Recorded drives → rides for the odometry head: what the frozen eyes saw, frame by frame, with IMU, wheels and the true poses.
 
-The eyes look once at each frame. A ride is kept by the drive's name and by the eyes' graphs: new eyes look anew, nothing else is done twice.
+The eyes look once at each frame. A ride is kept by what the drive holds and by the eyes' graphs: new eyes look anew, nothing else is done twice.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import io
 import json
 import logging
@@ -71,15 +73,19 @@ class Ride:
 
 
 def take_in(path: Path, eyes: Path, out: Path, split: str, config: OdometryHeadConfig) -> Path:
-    """Look at a drive and keep it as a ride below `out`; one that is there already is left alone. Returns its folder.
+    """Look at a drive and keep it as a ride below `out`; one that is there already is left alone, even where its drive is gone. Returns its folder.
 
     Raises:
         BadInputError: a drive of another split, or without wheels or truth.
     """
-    folder = out / eyes_key(eyes) / f"{path.stem if path.is_file() else path.name}-{config.cells}-{LAYOUT}"
-    if folder.is_dir():
-        return folder
+    name, place = path.stem if path.is_file() else path.name, out / eyes_key(eyes)
+    kept = list(place.glob(f"{glob.escape(name)}-{'[0-9a-f]' * 8}-{config.cells}-{LAYOUT}"))
+    if not path.exists() and len(kept) == 1:
+        return kept[0]
     drive = open_drive(path)
+    folder = place / f"{name}-{drive_digest(drive)}-{config.cells}-{LAYOUT}"
+    if folder in kept:
+        return folder
     told = drive.origin.split if drive.origin is not None else None
     if told != split:
         raise BadInputError(f"{path} is {'of no simulated world' if told is None else f'of the {told} split'}, not of the {split} split")
@@ -109,6 +115,17 @@ def take_in(path: Path, eyes: Path, out: Path, split: str, config: OdometryHeadC
         (draft / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     logger.info("%s: %d frames", path.name, len(stamps))
     return folder
+
+
+def drive_digest(drive: Drive) -> str:
+    """Eight hexadecimal digits of a drive's wheel odometry and rig: drives of one name in two folders are two."""
+    odometry = drive.odometry
+    if odometry is None:
+        raise BadInputError(f"{drive.path} holds no wheel odometry")
+    whole = hashlib.sha256(odometry.stamps_ns.tobytes() + odometry.poses.tobytes())
+    for camera in drive.rig.cameras:
+        whole.update(camera.name.encode() + camera.base_from_cam.matrix().tobytes())
+    return whole.hexdigest()[:8]
 
 
 def load_ride(folder: Path, config: OdometryHeadConfig, noise: SensorNoise | None = None, variant: int = 0) -> Ride:

@@ -80,7 +80,10 @@ def test_a_ride_holds_what_was_seen_and_how_the_robot_moved(trained: tuple[Path,
 def test_a_drive_is_looked_at_once(trained: tuple[Path, Path], tmp_path: Path) -> None:
     root, out = trained
     head = load_head(out / "weights.safetensors")[0].config
-    assert take_in(Path("gone") / "train", EYES, out / "rides", "train", head) == take_in(root / "train", EYES, out / "rides", "train", head)
+    folder = take_in(root / "train", EYES, out / "rides", "train", head)
+    assert take_in(Path("gone") / "train", EYES, out / "rides", "train", head) == folder
+    other = take_in(drive(tmp_path / "train", seconds=0.4), EYES, tmp_path / "rides", "train", head)
+    assert other.parent.name == folder.parent.name and other.name != folder.name  # of another folder, by the same name
     for name in ("look.onnx", "settle.onnx"):
         (tmp_path / name).write_bytes(name.encode())
     assert eyes_key(tmp_path) != eyes_key(EYES)
