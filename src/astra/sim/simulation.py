@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +31,15 @@ OFFSCREEN_PX = (1920, 1200)  # to begin with; the renderer makes it as large as 
 CONTACT_EVERY = 4  # steps between looks at the contacts
 MOVERS_EVERY = 10  # steps between moves of people and carts
 MOVER_PREFIX = "mover/"  # of their bodies
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instant:
+    """A moment of a simulation: when [ns], its MjData, and how fast the robot turned."""
+
+    time_ns: int
+    data: Any
+    angular_radps: float
 
 
 class Simulation:
@@ -178,24 +188,38 @@ class Simulation:
 
     def render(self, *, depth: bool = False) -> tuple[CameraFrame, ...]:
         """One image of every camera, at this instant, on request with its depth."""
-        frames, triangles = [], []
-        for camera, views, lens in zip(self.rig.cameras, self._views, self._lenses):
-            pictures, depths, drawn = [], [], 0
-            for number, size in views:
-                rgb, metres = self._renderer.camera(self._data, number, size, (COLLISION_GROUP, ROBOT_GROUP), depth=depth)
-                pictures.append(rgb)
-                depths.append(metres)
-                drawn += self._renderer.triangles
-            if lens is not None:
-                pictures = [lens.compose(pictures)]
-                depths = [lens.compose_depth([d for d in depths if d is not None])] if depth else [None]
-            picture = pictures[0]
-            if self.real is not None:
-                picture = self.real.pictures.apply(picture, camera.name, self.time_ns * 1e-9, self.truth().angular_radps)
-            frames.append(CameraFrame(self.time_ns, camera.name, picture, depths[0]))
-            triangles.append(drawn)
-        self.triangles = tuple(triangles)
-        return tuple(frames)
+        now = Instant(self.time_ns, self._data, self.truth().angular_radps)
+        taken = [self._picture(now, index, depth=depth) for index in range(len(self._views))]
+        self.triangles = tuple(drawn for _, drawn in taken)
+        return tuple(frame for frame, _ in taken)
+
+    def instant(self) -> Instant:
+        """This instant, for pictures of it that are drawn one by one while time goes on."""
+        mujoco = engine.mujoco()
+        kept = mujoco.MjData(self._model)
+        mujoco.mj_copyData(kept, self._model, self._data)
+        return Instant(self.time_ns, kept, self.truth().angular_radps)
+
+    def picture(self, instant: Instant, camera: str) -> CameraFrame:
+        """What a camera saw at an instant."""
+        return self._picture(instant, self.rig.names.index(camera), depth=False)[0]
+
+    def _picture(self, instant: Instant, index: int, *, depth: bool) -> tuple[CameraFrame, int]:
+        """The image of one camera, and the triangles that were submitted for it."""
+        camera, lens = self.rig.cameras[index], self._lenses[index]
+        pictures, depths, drawn = [], [], 0
+        for number, size in self._views[index]:
+            rgb, metres = self._renderer.camera(instant.data, number, size, (COLLISION_GROUP, ROBOT_GROUP), depth=depth)
+            pictures.append(rgb)
+            depths.append(metres)
+            drawn += self._renderer.triangles
+        if lens is not None:
+            pictures = [lens.compose(pictures)]
+            depths = [lens.compose_depth([d for d in depths if d is not None])] if depth else [None]
+        picture = pictures[0]
+        if self.real is not None:
+            picture = self.real.pictures.apply(picture, camera.name, instant.time_ns * 1e-9, instant.angular_radps)
+        return CameraFrame(instant.time_ns, camera.name, picture, depths[0]), drawn
 
     @cached_property
     def _renderer(self) -> Renderer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +36,7 @@ from astra.ros.conversions import (
 )
 from astra.ros.tf import StaticTfBroadcaster
 from astra.sim.robot import RobotConfig
-from astra.sim.simulation import Simulation
+from astra.sim.simulation import Instant, Simulation
 from astra.sim.starts import start_from_text
 from astra.sim.urdf import sensor_frames, urdf_from_robot
 from astra.sim.world import load_world
@@ -75,6 +77,7 @@ class AstraSim(node.AstraLifecycleNode):
         self._stop = threading.Event()
         self._command: tuple[float, float, int] = (0.0, 0.0, -1)  # linear, angular, simulated arrival [ns]
         self._crash: Exception | None = None
+        self._shots: deque[tuple[Instant, tuple[str, ...]]] = deque()  # pictures still to be drawn, those of one tick each
 
     def on_setup(self) -> None:
         """Open the world and put the robot into it."""
@@ -94,6 +97,7 @@ class AstraSim(node.AstraLifecycleNode):
     def on_start(self) -> None:
         """Let time run."""
         self._stop.clear()
+        self._shots.clear()
         self._progress = (self.steady_ns(), self._sim.time_ns)
         self._thread = threading.Thread(target=self._live, name="astra-sim", daemon=True)
         self._thread.start()
@@ -163,6 +167,7 @@ class AstraSim(node.AstraLifecycleNode):
                 for period_ns, act in schedule:
                     if self._sim.time_ns % period_ns < TICK_NS:
                         act()
+                self._publish_images()
                 due_s += TICK_NS * 1e-9 / self._config.rate
                 ahead_s = due_s - time.monotonic()
                 if ahead_s > 0.0:
@@ -179,7 +184,7 @@ class AstraSim(node.AstraLifecycleNode):
         schedule: list[tuple[int, Callable[[], None]]] = [(TRUTH_PERIOD_NS, self._publish_truth)]
         if self._scan_out is not None:
             schedule.append((nanoseconds(1.0 / robot.lidar.rate_hz), self._publish_scan))
-        schedule.append((nanoseconds(1.0 / robot.cameras.rate_hz), self._publish_images))
+        schedule.append((nanoseconds(1.0 / robot.cameras.rate_hz), self._expose))
         return schedule
 
     def _obey(self) -> None:
@@ -203,11 +208,22 @@ class AstraSim(node.AstraLifecycleNode):
         if self._scan_out is not None:
             self._scan_out.publish(scan_to_msg(self._sim.scan()))
 
+    def _expose(self) -> None:
+        """All cameras see this instant. They are drawn in the ticks that follow, for the IMU and the wheels shall not wait for pictures."""
+        names = tuple(self._images)
+        share = math.ceil(len(names) * TICK_NS * self._sim.robot.cameras.rate_hz * 1e-9)
+        instant = self._sim.instant()
+        self._shots = deque((instant, names[i : i + share]) for i in range(0, len(names), share))
+
     def _publish_images(self) -> None:
-        for frame in self._sim.render():
-            self._images[frame.camera].publish(self._image(frame))
-            model = self._sim.rig[frame.camera].model
-            self._infos[frame.camera].publish(camera_info_from_model(model, frame.stamp_ns, f"{frame.camera}_optical_frame"))
+        """The pictures that are due in this tick."""
+        if not self._shots:
+            return
+        instant, names = self._shots.popleft()
+        for name in names:
+            frame, model = self._sim.picture(instant, name), self._sim.rig[name].model
+            self._images[name].publish(self._image(frame))
+            self._infos[name].publish(camera_info_from_model(model, frame.stamp_ns, f"{name}_optical_frame"))
 
     def _image(self, frame: CameraFrame) -> Any:
         convert = compressed_from_rgb if self._config.compressed else image_from_rgb
