@@ -10,8 +10,8 @@ from astra.geometry.se2 import Pose2
 
 PLANAR = (0, 1, 5)  # x, y, yaw among the six
 # How many times their told variance vision's Δposes count for in x, y and yaw. Each is told rightly, but those of the next seconds err the same way,
-# more than the filter's stretch and bend explain; and the gyro knows turns better. Set on recorded runs of worlds to tune on (docs/results/odometry.md).
-VISION_DOUBT = (10.0, 10.0, 30.0)
+# more than the filter's stretch and bend explain. Set on recorded runs of worlds to tune on (docs/results/odometry.md).
+VISION_DOUBT = (30.0, 30.0, 30.0)
 
 
 def doubted(covariance: FloatArray) -> FloatArray:

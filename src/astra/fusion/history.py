@@ -63,6 +63,13 @@ class History:
         """The present."""
         return self._beliefs[-1]
 
+    def travelled_m(self, from_ns: int, to_ns: int) -> float:
+        """How far the wheels (or, while they slipped, the accelerometer) went between two stamps."""
+        first = bisect.bisect_right(self._intervals, from_ns, key=lambda i: i.end_ns)
+        last = bisect.bisect_left(self._intervals, to_ns, key=lambda i: i.start_ns)
+        spans = ((i, max(i.start_ns, from_ns), min(i.end_ns, to_ns)) for i in self._intervals[first:last])
+        return sum(i.travel_m * (end - begin) / (i.end_ns - i.start_ns) for i, begin, end in spans)
+
     def append(self, interval: Interval) -> None:
         """Drive on."""
         self._beliefs.append(advance(self.newest, interval, self._config))

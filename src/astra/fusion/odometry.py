@@ -176,6 +176,9 @@ class WheelImuOdometry:
     def add_delta(self, delta: DeltaPose) -> DeltaOutcome:
         """Take a measured motion between two stamps, up to `delta_memory_s` late; one that is ahead of the wheels waits for them."""
         (outcome,) = self._absorb(lambda: [self._history.add(delta)])
+        if outcome in (DeltaOutcome.FUSED, DeltaOutcome.OUTLIER, DeltaOutcome.REVOLT):
+            span_s = seconds(delta.to_ns - delta.from_ns)
+            self._speeds.seen(delta.motion.x / span_s, self._history.travelled_m(delta.from_ns, delta.to_ns) / span_s, span_s)
         return outcome
 
     def start_frame(self, odom_from_base: Pose2) -> None:

@@ -10,6 +10,8 @@ from astra.fusion.odometry_config import OdometryConfig
 _RESPONSE_MPS = 0.1  # wheels and accelerometer that agree about such a change of speed are right about each other …
 _RESPONSE_S = 0.5  # … if it takes less than this
 _ROUGH_S = 2.0  # time over which the roughness of the ground is learned
+_SEEN_SHARE = 0.1  # vision's speed may be off by so much of it …
+_SEEN_S = 2.0  # … and wheels that it has borne out for so long are believed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class SpeedMonitor:
 
     A wheel that begins to spin, or that stops, changes its speed at once; a body does not. While the wheels are not plausible the
     accelerometer carries the speed on, ever less certain, until the wheels are within what it can tell, or its time is up. If they still
-    differ then, nobody knows who was right: the difference is taken as the speed's deviation until both agree about a change of speed.
+    differ then, nobody knows who was right: the difference is taken as the speed's deviation until both agree about a change of speed,
+    or until a witness has seen the wheels' speed for a while.
     What the two differ by on ordinary ground widens the gate: on a rough one, or by a poor mounting, less is noticed.
     """
 
@@ -42,7 +45,7 @@ class SpeedMonitor:
         self._speed, self._bias = None, 0.0
         self._pvv, self._pvb, self._pbb = self._config.wheel_speed_noise_mps**2, 0.0, self._config.accel_bias_initial_sigma_mps2**2
         self._distrust_mps = 0.0
-        self._mark, self._mark_age_s, self._idle_s = 0.0, 0.0, 0.0
+        self._mark, self._mark_age_s, self._idle_s, self._borne_out_s = 0.0, 0.0, 0.0, 0.0
         self.slipping, self._held_s = False, 0.0
 
     @property
@@ -86,6 +89,15 @@ class SpeedMonitor:
             self._correct(surprise, spread)
         self._regain(wheel_mps, plausible and abs(surprise) < self._config.slip_speed_mps, span_s)
         return SpeedVerdict(wheel_mps, self._distrust_mps, slipping=False)
+
+    def seen(self, seen_mps: float, wheel_mps: float, span_s: float) -> None:
+        """A witness: what somebody who saw the ground or the walls says of the speed over a span in which the wheels told theirs."""
+        if abs(wheel_mps) < self._config.slip_speed_mps:
+            return  # wheels at rest are like wheels that stick
+        alike = abs(seen_mps - wheel_mps) <= self._config.slip_speed_mps + _SEEN_SHARE * abs(wheel_mps)
+        self._borne_out_s = self._borne_out_s + span_s if alike else 0.0
+        if self._borne_out_s >= _SEEN_S:
+            self._distrust_mps = 0.0
 
     def _may_hold(self, span_s: float) -> bool:
         """Whether the accelerometer may carry the speed over another interval."""

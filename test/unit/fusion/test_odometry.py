@@ -370,6 +370,20 @@ def test_wheels_that_stick_are_noticed_and_never_taken_for_standstill() -> None:
     assert missed_m < 3.0 * math.sqrt(state.covariance[0, 0])
 
 
+@pytest.mark.parametrize("seen_mps, believed", [(None, False), (0.5, True), (0.46, True), (0.2, False)])
+def test_wheels_that_stuck_are_believed_again_once_somebody_sees_their_speed(seen_mps: float | None, believed: bool) -> None:
+    """Stuck from 6 to 8.5 s, right thereafter at an even speed, of which the accelerometer knows nothing; vision errs by some percent."""
+    record = with_accelerometer(drive(14.0, lambda t: ramp(t) if not 6.0 < t < 8.5 else 0.0, lambda t: 0.0), ramp)
+    odometry, fed = WheelImuOdometry(), -1
+    for tenth in range(141):
+        now = START_NS + nanoseconds(0.1 * tenth)
+        feed(odometry, Drive([w for w in record.wheel if fed < w.stamp_ns <= now], [s for s in record.imu if fed < s.stamp_ns <= now]))
+        if seen_mps is not None and tenth > 100:
+            odometry.add_delta(DeltaPose(fed, now, Pose2(0.1 * seen_mps, 0.0, 0.0), np.diag([1e-4, 1e-4, 1e-5])))
+        fed = now
+    assert (Trouble.DISTRUST not in odometry.state.troubles) == believed
+
+
 def test_a_ramp_is_no_slip() -> None:
     """Gravity along a slope of 5° looks like an acceleration that the wheels know nothing of; the wheelbase is on it within 0.4 s."""
     record = with_accelerometer(drive(12.0, ramp, lambda t: 0.0), ramp)
