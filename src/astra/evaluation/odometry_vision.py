@@ -17,7 +17,7 @@ from astra.core.paths import recipe_hash
 from astra.core.types import FloatArray, ImuSample, IntArray, UInt8Array, WheelTwist, nanoseconds, seconds
 from astra.datasets import open_drive
 from astra.datasets.drive import Drive
-from astra.datasets.odometry_rides import EARLY_S, PERIOD_S, PICTURES_FILE, Ride, load_ride, take_in
+from astra.datasets.odometry_rides import EARLY_S, PERIOD_S, PICTURES_FILE, Ride, drive_digest, load_ride, take_in
 from astra.evaluation.bench_report import Result, write_report
 from astra.evaluation.odometry import MEASURE, Row, draw_run, method_figures, track_errors
 from astra.evaluation.odometry_baselines import wheels_alone, wheels_and_gyro
@@ -27,7 +27,7 @@ from astra.fusion.deltas import VISION_DOUBT, doubted
 from astra.fusion.inertial import integrate_imu
 from astra.fusion.odometry import DeltaPose, OdometryConfig, WheelImuOdometry, integrate
 from astra.geometry import Pose2, Trajectory
-from astra.local_model.odometry.runtime import LearnedOdometry, StepMotion
+from astra.local_model.odometry.runtime import DESCRIPTION_FILE, LearnedOdometry, StepMotion, eyes_key
 from astra.local_model.odometry.sight import SeeingOdometry
 
 LATE_S = 0.15  # after its frame, a Δpose reaches the filter: exposure, transport, the eyes
@@ -59,12 +59,17 @@ def run_seen(config: SeenTableConfig, out: Path, progress: Callable[[str], None]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "seen.jsonl"
     done = {row["key"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())} if path.is_file() else {}
-    key = recipe_hash({"head": (config.head / "odometry.json").read_text(), "filter": asdict(OdometryConfig()), "doubt": VISION_DOUBT, "measure": MEASURE})
-    rows = []
+    recipe = {
+        "heads": [(head / DESCRIPTION_FILE).read_text(encoding="utf-8") for head in (config.head, config.two_frames) if head is not None],
+        "eyes": eyes_key(config.eyes), "split": config.split, "filter": asdict(OdometryConfig()), "creep": CREEP, "late_s": LATE_S, "doubt": VISION_DOUBT,
+        "measure": MEASURE,
+    }  # fmt: skip
+    key, rows = recipe_hash(recipe), list[Row]()
     for number, drive in enumerate(config.drives):
-        name = f"{drive.name}-{key}"
+        label = f"{drive.name}-{drive_digest(open_drive(drive))}"
+        name = f"{label}-{key}"
         if name not in done:
-            done[name] = {"key": name, **_measured(config, drive, out)}
+            done[name] = {"key": name, **_measured(config, drive, out, label)}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(done[name]) + "\n")
         rows.append(done[name])
@@ -75,16 +80,16 @@ def run_seen(config: SeenTableConfig, out: Path, progress: Callable[[str], None]
     return results
 
 
-def _measured(config: SeenTableConfig, drive: Path, out: Path) -> Row:
+def _measured(config: SeenTableConfig, drive: Path, out: Path, label: str) -> Row:
     seen = seen_run(drive, config.split, config.eyes, config.rides or out / "rides", LearnedOdometry(config.head))
     happened = dict(events(seen.run))
     happened["featureless"] = featureless(seen.ride)
     driven, told = seen_estimates(seen, config.head, config.two_frames)
     (out / "tum").mkdir(exist_ok=True)
     for name, track in {"truth": seen.run.truth, **driven}.items():
-        track.save_tum(out / "tum" / f"{drive.name}-{name.replace(' ', '_').replace(',', '')}.tum")
+        track.save_tum(out / "tum" / f"{label}-{name.replace(' ', '_').replace(',', '')}.tum")
     shown = ("all", "vision+imu", "vision", "imu+wheel", "wheels alone", "wheels + gyro EKF", "two-frame BEV-ODOM")
-    draw_run(out / f"{drive.name}.png", seen.run, {name: driven[name] for name in shown if name in driven})
+    draw_run(out / f"{label}.png", seen.run, {name: driven[name] for name in shown if name in driven})
     return {
         "name": drive.name, "length_m": seen.run.truth.length_m(), "events": {name: len(spans) for name, spans in happened.items()},
         "methods": {name: track_errors(seen.run, track, happened) for name, track in driven.items()}, "nees": told,
