@@ -7,7 +7,7 @@ from `LETHAL` on; of speed masks, 0 is "no limit".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from astra.geometry.distance import distance_to_occupied
 from astra.geometry.se2 import Pose2
 from astra.navigation.grid import LocalGrid, border_points
 from astra.navigation.protocols import LocalPath, LocalScene, Planner, Subgoal
+from astra.topomap.types import TopoMap
 
 LETHAL = 100.0
 
@@ -109,6 +110,37 @@ class Rules:
         half_diagonal = np.float32(grid.resolution_m * math.sqrt(0.5))
         near = np.maximum(distance_to_occupied(zone, grid.resolution_m) - half_diagonal, np.float32(0.0))
         return replace(grid, occupied=grid.occupied | zone, distance=np.minimum(grid.distance, near), points=np.concatenate([grid.points, border]))
+
+
+def forbidden(x: float, y: float, masks: Sequence[FilterMask]) -> bool:
+    """Whether a position [m], in the masks' frame, lies in a keep-out zone."""
+    point = np.array([[x, y]])
+    return any(mask.kind is MaskKind.KEEP_OUT and bool(mask.at(point)[0] >= LETHAL) for mask in masks)
+
+
+def closed_edges(topomap: TopoMap, masks: Sequence[FilterMask], robot_width_m: float) -> frozenset[tuple[int, int]]:
+    """The edges (pairs of node ids) that keep-out zones close: somewhere along them, zones cover all the room on either side.
+
+    Args:
+        topomap: in the masks' frame.
+        masks: those of other kinds are left out.
+        robot_width_m: what of an edge's width the robot needs; an edge of unknown width is as wide as that.
+    """
+    zones = [mask for mask in masks if mask.kind is MaskKind.KEEP_OUT]
+    step_m = 0.5 * min((mask.resolution_m for mask in zones), default=1.0)
+    closed: set[tuple[int, int]] = set()
+    for edge in topomap.edges if zones else ():
+        a, b = (topomap.nodes[node].map_from_base.translation[:2] for node in (edge.a, edge.b))
+        along = b - a
+        length_m = float(np.linalg.norm(along))
+        count = math.ceil(length_m / step_m) + 1
+        aside = np.array([-along[1], along[0]]) / max(length_m, 1e-9)
+        room_m = max(0.5 * (edge.width_m - robot_width_m), 0.0) if math.isfinite(edge.width_m) else 0.0
+        points = a + np.linspace(0.0, 1.0, count)[:, None, None] * along + np.linspace(-room_m, room_m, 9)[:, None] * aside
+        shut = np.any([mask.at(points) >= LETHAL for mask in zones], axis=0)
+        if shut.all(axis=1).any():
+            closed.add((edge.a, edge.b))
+    return frozenset(closed)
 
 
 def load_mask(kind: MaskKind, path: Path, base: float = 0.0, multiplier: float = 1.0) -> FilterMask:

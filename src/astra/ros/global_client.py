@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from astra_nav.srv import FindTarget, GetGraph
 from astra.core.errors import BadInputError, NoPathError
 from astra.core.types import seconds
 from astra.geometry import Pose2
+from astra.navigation.masks import FilterMask, closed_edges, forbidden
 from astra.navigation.mission import Event, GoalSearched, MapMissing, MapReady, NoRoute, PlanRoute, RouteReady, Search
 from astra.navigation.protocols import GoalPlace
 from astra.navigation.recovery import edges_near
@@ -28,10 +29,19 @@ _OUTCOMES = {FindTarget.Response.STATUS_FOUND: Search.FOUND, FindTarget.Response
 
 
 class GlobalClient:
-    """One question at a time; a service that dies while asked counts as no answer. The graph stays known when its server dies."""
+    """One question at a time; a service that dies while asked counts as no answer. The graph stays known when its server dies.
 
-    def __init__(self, node: AstraLifecycleNode, watch: RobotWatch, routes: RouteConfig, timeout_s: float) -> None:
-        self._node, self._watch, self._routes, self._timeout_s = node, watch, routes, timeout_s
+    Args:
+        node: that asks.
+        watch: of the robot.
+        routes: what they cost.
+        timeout_s: for an answer.
+        masks: of the map; routes lead around their keep-out zones.
+    """
+
+    def __init__(self, node: AstraLifecycleNode, watch: RobotWatch, routes: RouteConfig, timeout_s: float, masks: Sequence[FilterMask] = ()) -> None:
+        self._node, self._watch, self._routes, self._timeout_s, self._masks = node, watch, routes, timeout_s, tuple(masks)
+        self._closed: frozenset[tuple[int, int]] = frozenset()  # edges in keep-out zones
         self._find = node.create_client(FindTarget, "astra/find_target")
         self._graph = node.create_client(GetGraph, "astra/get_graph")
         self._pending: tuple[Any, int, Callable[[], None]] | None = None  # the call that counts, since when, what its silence means
@@ -53,6 +63,7 @@ class GlobalClient:
             except BadInputError as error:
                 post(MapMissing(str(error), final=True))
                 return
+            self._closed = closed_edges(self.topomap, self._masks, self._routes.min_width_m)
             post(self._check(goal))
 
         if self._graph.service_is_ready():
@@ -79,7 +90,7 @@ class GlobalClient:
         assert self.topomap is not None
         blocked = edges_near(self.topomap, np.array(command.blocked).reshape(-1, 2), blocked_radius_m)
         try:
-            return RouteReady(plan_route(self.topomap, command.start, command.goal, blocked=blocked, config=self._routes).polyline)
+            return RouteReady(self._planned(self.topomap, command.start, command.goal, blocked).polyline)
         except NoPathError as error:
             return NoRoute(str(error))
 
@@ -91,7 +102,12 @@ class GlobalClient:
         """
         if self.topomap is None:
             raise BadInputError("there is no map yet")
-        return plan_route(self.topomap, start, goal, config=self._routes)
+        return self._planned(self.topomap, start, goal)
+
+    def _planned(self, topomap: TopoMap, start: Pose2, goal: Pose2, blocked: frozenset[tuple[int, int]] = frozenset()) -> Route:
+        if forbidden(goal.x, goal.y, self._masks):
+            raise NoPathError(f"the goal ({goal.x:.2f}, {goal.y:.2f}) lies in a keep-out zone")
+        return plan_route(topomap, start, goal, blocked=blocked | self._closed, config=self._routes)
 
     def close(self) -> None:
         """Destroy the clients."""
@@ -116,7 +132,7 @@ class GlobalClient:
         if goal is not None:
             nearest = MapIndex(self.topomap).nearest_nodes(goal.x, goal.y)[0]
             try:
-                plan_route(self.topomap, node_pose(self.topomap.nodes[nearest]), goal, config=self._routes)
+                self._planned(self.topomap, node_pose(self.topomap.nodes[nearest]), goal)
             except NoPathError as error:
                 return NoRoute(str(error))
         return MapReady()

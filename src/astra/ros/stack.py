@@ -76,11 +76,13 @@ def describe(options: StackOptions) -> tuple[NodeSpec, ...]:
         nodes.append(_node("astra_odometry", options, common))
         if not options.nav2:
             nodes.append(_node("astra_controller", options, {**common, **_stamped(options)}))
-        nodes.append(_node("astra_local", options, {**common, **_masks(options)}))
+        masks = _masks(options)
+        nodes.append(_node("astra_local", options, {**common, **masks}))
         owned: dict[str, ParameterValue] = {} if options.publish_map else {"publish_map": False}
         nodes.append(_node("astra_global", options, {**common, "map": path, "map_roots": [str(Path(path).parent)], **owned}))
         left: dict[str, ParameterValue] = {"serve_navigate_to_pose": False, "subscribe_goal_pose": False} if options.bt else {}
-        nodes.append(_node("astra_navigator", options, {**common, **left}))
+        zones = {name: file for name, file in masks.items() if name == "keepout_mask"}
+        nodes.append(_node("astra_navigator", options, {**common, **left, **zones}))
     if options.black_box is not None:
         nodes.append(_node("astra_black_box", options, {**common, "out": str(options.black_box)}))
     if options.dash:

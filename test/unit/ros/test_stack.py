@@ -48,6 +48,7 @@ def test_who_owns_what_beside_nav2(topomap: Path, tmp_path: Path) -> None:
     assert given["astra_global"]["publish_map"] is False
     assert given["astra_local"]["keepout_mask"] == str(mask)
     assert "speed_mask" not in given["astra_local"]
+    assert given["astra_navigator"]["keepout_mask"] == str(mask)  # routes lead around it
     with pytest.raises(BadInputError, match=r"speed_mask .*nowhere"):
         describe(StackOptions(map=topomap, speed_mask=tmp_path / "nowhere"))
 

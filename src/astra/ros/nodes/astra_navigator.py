@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 from astra_nav.action import NavigateToTarget
@@ -19,6 +20,7 @@ from astra.core.errors import BadInputError, NoPathError
 from astra.core.types import seconds
 from astra.geometry import Pose2
 from astra.navigation import mission as m
+from astra.navigation.masks import MaskKind, load_mask
 from astra.ros import node, params, qos
 from astra.ros.actions import Outcome, TickedActionServer
 from astra.ros.conversions import pose_stamped
@@ -39,6 +41,7 @@ class NavigatorConfig:
     serve_navigate_to_pose: bool = field(default=True, metadata={"help": "serve nav2_msgs/NavigateToPose; false beside bt_navigator"})
     serve_compute_path: bool = field(default=True, metadata={"help": "serve nav2_msgs/ComputePathToPose; false beside planner_server"})
     subscribe_goal_pose: bool = field(default=True, metadata={"help": "take goals from RViz's goal_pose; false beside bt_navigator"})
+    keepout_mask: str = field(default="", metadata={"help": "a map_server YAML, in the map's frame: routes lead around its occupied cells"})
     tick_hz: float = field(default=10.0, metadata={"help": "steps of the mission per second [Hz]"})
     feedback_period_s: float = field(default=0.5, metadata={"help": "between feedback messages and subgoals [s]"})
     subgoal_ahead_m: float = field(default=3.0, metadata={"help": "how far ahead on the route astra/subgoal lies [m]"})
@@ -87,7 +90,8 @@ class AstraNavigator(node.AstraLifecycleNode):
         self._map_frame = config.watch.map_frame
         self._watch = RobotWatch(self, config.watch)
         self._motions = Motions(self, config.motions, self._watch.heartbeats)
-        self._global = GlobalClient(self, self._watch, config.route, config.mission.search_timeout_s)
+        masks = [load_mask(MaskKind.KEEP_OUT, FilePath(config.keepout_mask))] if config.keepout_mask else []
+        self._global = GlobalClient(self, self._watch, config.route, config.mission.search_timeout_s, masks)
         self._subgoal = self.create_publisher(PoseStamped, "astra/subgoal", qos.RELIABLE)
         self._route = self.create_publisher(Path, "astra/route", qos.LATCHED)
         self._servers: list[TickedActionServer] = []
