@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
@@ -66,13 +68,21 @@ class Scene:
         self.bench.until(lambda: self.follower.handle is not None and self.robot.map_from_base.x > 1.0, 30.0, "driving")
 
 
+def zone_mask(folder: Path) -> Path:
+    """A keep-out zone from (3.5, 0.5) to (4.5, 1.5), away from every edge, as map_server keeps it."""
+    cv2.imwrite(str(folder / "zone.png"), np.zeros((10, 10), np.uint8))
+    mask = folder / "zone.yaml"
+    mask.write_text("image: zone.png\nresolution: 0.1\norigin: [3.5, 0.5, 0.0]\nnegate: 0\noccupied_thresh: 0.65\nfree_thresh: 0.25\n")
+    return mask
+
+
 @pytest.fixture(scope="module")
-def stage(ros_domain_of_module: int) -> Iterator[Scene]:
+def stage(ros_domain_of_module: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with ros_bench() as bench:
         robot = Robot(bench)
         scene = Scene(bench, robot, Localizer(bench), Follower(bench, robot), Behaviors(bench, robot))
         scene.client = ActionClient(bench.node, NavigateToTarget, "navigate_to_target")  # type: ignore[attr-defined]
-        bench.start("astra_navigator", PARAMETERS)
+        bench.start("astra_navigator", {**PARAMETERS, "keepout_mask": str(zone_mask(tmp_path_factory.mktemp("masks")))})
         bench.until(lambda: bench.active("astra_navigator"), 20.0, "the navigator")
         yield scene
 
@@ -227,6 +237,15 @@ def test_compute_path_plans_without_motion(scene: Scene) -> None:
     status, result = scene.bench.result(scene.bench.goal(client, goal))
     assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, ComputePathToPose.Result.NO_VALID_PATH)
     assert scene.moved() == 0
+    client.destroy()
+
+
+def test_no_path_leads_to_a_goal_in_a_keep_out_zone(scene: Scene) -> None:
+    client = ActionClient(scene.bench.node, ComputePathToPose, "compute_path_to_pose")
+    for y, code in ((1.0, ComputePathToPose.Result.NO_VALID_PATH), (0.3, ComputePathToPose.Result.NONE)):
+        goal = ComputePathToPose.Goal(goal=pose_stamped(Pose2(4.0, y, 0.0), 0, "map"))
+        _, result = scene.bench.result(scene.bench.goal(client, goal))
+        assert result.error_code == code, (y, result.error_msg)
     client.destroy()
 
 
