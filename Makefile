@@ -32,7 +32,11 @@ audit: setup     ## published advisories about the pinned packages (needs the ne
 	@$(PY) -m venv .venv/audit && .venv/audit/bin/pip install -q -r requirements/audit.txt
 	.venv/audit/bin/pip-audit --no-deps --disable-pip -r requirements.txt
 
+evo: setup       ## cross-check an odometry table with evo, in an environment of its own (EVAL=its folder)
+	@$(PY) -m venv .venv/evo && .venv/evo/bin/pip install -q -r requirements/evo.txt
+	.venv/evo/bin/python tools/evo_check.py $(EVAL)
+
 clean:           ## remove what was built; keeps .venv
 	rm -rf build out .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup dev demo lint test unit audit clean
+.PHONY: help setup dev demo lint test unit audit evo clean
