@@ -100,11 +100,12 @@ class Loopback(Node):
         v, w = self.actual
         before, self.pose = self.last_ns, self.pose @ Pose2.exp(v * dt, 0.0, w * dt)
         self.last_ns = now
-        for i in range(1, 5):
+        for i in () if "no_imu" in self.orders else range(1, 5):
             rate = w + 0.01 + 0.003 * float(self.rng.standard_normal())
             stamp = before + (now - before) * i // 4
             self.imu.publish(imu_to_msg(ImuSample(stamp, np.array([0.0, 0.0, rate]), np.array([0.0, 0.0, 9.81])), "imu_link"))
-        self.wheel.publish(wheel_to_odometry(WheelTwist(now, math.nan if "nan_wheel" in self.orders else v, w)))
+        for _ in range(2 if "wheel_twice" in self.orders else 1):
+            self.wheel.publish(wheel_to_odometry(WheelTwist(now, math.nan if "nan_wheel" in self.orders else v, w)))
         self.gap.publish(Float32(data=gap(edges(self.boxes), self.pose)))
         message = Odometry(child_frame_id="base_link")
         message.header.stamp, message.header.frame_id = stamp_from_ns(now), "world"

@@ -323,6 +323,22 @@ def test_wheel_odometry_that_is_not_finite_is_counted_and_does_not_spoil_the_pos
     assert bench.odom_pose().distance_to(before) < 0.05
 
 
+@pytest.mark.parametrize(("order", "why"), [("no_imu", "no gyro"), ("wheel_twice", "duplicate")])
+def test_what_odometry_suffers_from_is_told_and_passes(bench: Bench, order: str, why: str) -> None:
+    """Without a gyro the wheels turn the pose, which grows less sure; doubled readings cost nothing."""
+    name = "astra_odometry: odometry"
+    handle = bench.send(bench.spin, Spin.Goal(target_yaw=6.0, time_allowance=Duration(sec=30)))
+    bench.until(lambda: abs(bench.truth[-1][3]) > 0.2, 10.0, "the robot to turn")
+    bench.order(order)
+    bench.until(lambda: why in bench.diagnostics.get(name, (b"", ""))[1], 5.0, f"{why!r} in /diagnostics")
+    handle.cancel_goal_async()
+    bench.result(handle, 5.0)
+    bench.order("well")
+    bench.until(lambda: bench.diagnostics[name][0] == b"\x00", 5.0, "all well again")
+    count = len(bench.odometry)
+    bench.until(lambda: len(bench.odometry) > count + 20, 3.0, "odometry to go on")
+
+
 def test_a_blocked_way_ends_the_route_with_a_code_and_the_robot_stands(bench: Bench) -> None:
     """The goal lies behind the outer wall."""
     handle = bench.send(bench.route, bench.path_to((0.0, 8.0)))

@@ -29,6 +29,7 @@ from astra.geometry.trajectory import Trajectory
 
 __all__ = ["DeltaOutcome", "DeltaPose", "OdometryConfig", "OdometryState", "Rejection", "Trouble", "WheelImuOdometry", "YawSource", "integrate"]
 
+_TOLD_NS = 2_000_000_000  # for so long after a silence it is told of
 _STEP_NS = 25_000_000  # intervals between slow wheel readings are driven in steps of at most this
 
 
@@ -58,6 +59,7 @@ class Trouble(StrEnum):
     DISTRUST = "wheels and accelerometer have parted: stuck or lifted wheels"
     NO_GYRO = "no gyro: the heading comes from the wheels alone"
     NO_WHEELS = "no wheels: the pose stays"
+    GAP = "the wheels have been silent for a while: the motion meanwhile is a guess"
     VISION = "vision contradicts wheels and gyro"
 
 
@@ -106,6 +108,7 @@ class WheelImuOdometry:
         self._yaw_source = YawSource.WHEEL
         self._speed_mps = self._turn_radps = 0.0
         self._doubt: DeltaOutcome | None = None
+        self._silent_ns: int | None = None  # when the last silence of the wheels ended
 
     @property
     def started(self) -> bool:
@@ -164,6 +167,7 @@ class WheelImuOdometry:
             self._history.append(self._unseen(self._wheel.stamp_ns, twist.stamp_ns))
             self._standstill.forget_wheels()
             self._speeds.reset()
+            self._silent_ns = twist.stamp_ns
         self._standstill.add_wheel(twist)
         if self._wheel is not None and reason is None:
             self._step(self._wheel, twist)
@@ -233,6 +237,8 @@ class WheelImuOdometry:
         if slips_in_turn and gain is None:
             slid_mps = max(slid_mps, self.config.slip_speed_sigma * abs(now.linear_mps))
         strayed_m = self.config.gap_speed_mps * silence_s if silence_s > 0.0 else 0.0
+        if silence_s > 0.0:
+            self._silent_ns = now.stamp_ns
         slipping = slips_in_turn or verdict.slipping
         self._append(replace(interval, slipping=slipping or self._speeds.distrusted, slid_m=slid_mps * span_s, strayed_m=strayed_m))
         found = (
@@ -333,6 +339,8 @@ class WheelImuOdometry:
 
     def _state(self, belief: Belief, speed: float, turn: float, troubles: tuple[Trouble, ...] | None = None) -> OdometryState:
         troubles = self._troubles if troubles is None else troubles
+        if self._silent_ns is not None and belief.stamp_ns - self._silent_ns < _TOLD_NS:
+            troubles = (*troubles, Trouble.GAP)
         if self._doubt is not None:
             troubles = (*troubles, Trouble.VISION)
         slipping = Trouble.SLIP_TURN in troubles or Trouble.SLIP_SPEED in troubles

@@ -118,6 +118,7 @@ def test_wheels_that_stick_while_the_robot_goes_on(well: tuple[OdometryState, Od
 def test_half_a_second_without_anything(well: tuple[OdometryState, OdometryState]) -> None:
     silent = during(during(readings(), WheelTwist, lost, end_s=8.5), ImuSample, lost, end_s=8.5)
     at, end, _ = follow(silent, watch_s=8.51)
+    assert Trouble.GAP in at.troubles
     assert grew(at, well[0], 4.0)
     assert end.troubles == ()
     assert end.odom_from_base.distance_to(well[1].odom_from_base) < 0.1
