@@ -100,7 +100,7 @@ def featureless(ride: Ride) -> IntArray:
     """Spans (M, 2) of time [ns] in which few points agreed for a second and more."""
     few = np.concatenate([[False], ride.points[1:, 12] * 200.0 < FEATURELESS, [False]])
     edges = np.flatnonzero(np.diff(few.astype(int)))
-    spans = np.array([(ride.stamps_ns[max(a, 0)], ride.stamps_ns[b - 1]) for a, b in edges.reshape(-1, 2) if b - a >= 5], dtype=np.int64)
+    spans = np.array([(ride.stamps_ns[a], ride.stamps_ns[b]) for a, b in edges.reshape(-1, 2) if b - a >= 5], dtype=np.int64)
     return spans.reshape(-1, 2)
 
 
