@@ -77,12 +77,13 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
 
 def _examine_drive(path: Path, args: argparse.Namespace) -> Iterator[Finding]:
     from astra.datasets import TopicMap, open_drive
+    from astra.doctor.ground import examine_ground
     from astra.doctor.inertial import examine_inertial
     from astra.doctor.sensors import examine_sensors, examine_transforms
     from astra.doctor.vision import examine_vision
 
     drive = open_drive(path, TopicMap.load(args.topics) if args.topics else None, need_cameras=False)
-    for examine in (examine_sensors, examine_transforms, examine_inertial, examine_vision):
+    for examine in (examine_sensors, examine_transforms, examine_inertial, examine_vision, examine_ground):
         yield from examine(drive)
     if args.map is not None:
         from astra.doctor.map_fit import examine_map

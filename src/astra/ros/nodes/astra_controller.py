@@ -87,6 +87,7 @@ class _Job:
     frame: str = ""  # frame of the path; empty: odom
     accepted_ns: int = 0
     renewed: int = 0  # how many paths in a row have replaced one another quickly
+    stamp_ns: int = 0  # of the path: of the image or scan it was planned from
     here: Pose2 = field(default_factory=Pose2)  # the robot in `frame`
 
 
@@ -221,8 +222,8 @@ class AstraController(node.AstraLifecycleNode):
         def feedback(speed: float) -> Any:
             return FollowPath.Feedback(distance_to_goal=float(min(motion.remaining_m, 1e6)), speed=speed)
 
-        frame = goal.path.header.frame_id.lstrip("/")
-        self._job = _Job(self._servers[0], handle, motion, _follow_result, feedback, FOLLOW_CODES, frame, self.steady_ns(), renewed)
+        frame, stamp = goal.path.header.frame_id.lstrip("/"), ns_from_stamp(goal.path.header.stamp)
+        self._job = _Job(self._servers[0], handle, motion, _follow_result, feedback, FOLLOW_CODES, frame, self.steady_ns(), renewed, stamp)
 
     def _judge_path(self, goal: Any) -> tuple[int, str, FloatArray | None]:
         """Nav2's checks in Nav2's order: (error code, why, None), or (0, "", poses)."""
@@ -392,7 +393,9 @@ class AstraController(node.AstraLifecycleNode):
             self._stops[held] += 1
         self._held = held
         self._rate.happened()
-        counts = {f"stops_{reason}": count for reason, count in self._stops.items()}
+        counts: dict[str, str | int] = {f"stops_{reason}": count for reason, count in self._stops.items()}
+        if self._job is not None and self._job.stamp_ns:
+            counts["image_to_command_ms"] = f"{1e3 * seconds(self.now_ns() - self._job.stamp_ns):.0f}"
         self.report(level, "velocity gate", str(decision.reason), share=f"{decision.share:.2f}", scan_age_s=f"{ages.scan_s:.2f}",
                     odometry_age_s=f"{ages.odometry_s:.2f}", path_age_s=f"{ages.path_s:.2f}",
                     rate_hz=f"{self._rate.hz(self.steady_ns()):.1f}", **counts)  # fmt: skip

@@ -38,6 +38,7 @@ from astra.ros.actions import ActionCall, Outcome, TickedActionServer
 from astra.ros.conversions import ns_from_stamp, path_from_poses, pose2_from_pose, poses_from_path, scan_from_msg, stamp_from_ns
 from astra.ros.local_views import LocalViews
 from astra.ros.polled import PolledSubscription
+from astra.ros.quiet import Rate
 from astra.ros.sight import Sight, SightConfig
 from astra.ros.tf import TfBuffer, TransformUnavailableError
 from astra.ros.worker import LatestWorker
@@ -140,6 +141,7 @@ class AstraLocal(node.AstraLifecycleNode):
         self._limit = 0.0
         self._routes = 0
         self._warned: dict[str, int] = {}
+        self._rate = Rate()  # of local paths
         self._planner = self.make_planner(config)
         self._worker = LatestWorker(self, LocalPlanning(config.grid, self._planner).process, self._on_outcome, self._on_failure)
         self._path_publisher = self.create_publisher(Path, "astra/local_path", qos.RELIABLE)
@@ -313,6 +315,7 @@ class AstraLocal(node.AstraLifecycleNode):
         path = outcome.path
         self._tell(outcome)
         if isinstance(path, LocalPath):
+            self._rate.happened()
             self._path_publisher.publish(path_from_poses(path.poses, path.stamp_ns, self._odom_frame))
         route = self._route
         if route is None or route.spin is not None or route.stale_since_ns or path is None or outcome.job.route_id != route.id:
@@ -466,6 +469,8 @@ class AstraLocal(node.AstraLifecycleNode):
             str(outcome.path) if failed else "planning" if outcome.path is not None else "looking",
             grid_ms=f"{1e3 * outcome.grid_s:.1f}",
             plan_ms=f"{1e3 * outcome.plan_s:.1f}",
+            path_hz=f"{self._rate.hz(self.steady_ns()):.1f}",
+            scan_age_ms=f"{1e3 * seconds(self.now_ns() - outcome.job.scan.stamp_ns):.0f}",
             dropped_scans=self._worker.dropped,
         )
         if isinstance(self._planner, ShieldedPlanner):
