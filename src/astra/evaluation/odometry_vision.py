@@ -169,23 +169,29 @@ def composed(steps: Sequence[StepMotion]) -> Trajectory:
 
 
 def with_gyro(steps: Sequence[StepMotion], imu: Sequence[ImuSample]) -> Trajectory:
-    """The steps' way and the gyro's turn, its bias read where steps and gyro are quiet."""
-    wheel = [WheelTwist(steps[0].from_ns, 0.0, 0.0)]
+    """The steps' way and the gyro's turn, less a bias that is learned from what the steps say of the same turns (a Kalman filter of one state).
+
+    The steps' turns err alike for seconds: they count as doubtful as the robot's filter takes them for (`fusion.deltas`).
+    """
+    noise, start = OdometryConfig(), int(imu[0].stamp_ns)
+    known = np.array([s.stamp_ns - start for s in imu]) * 1e-9
+    rates = np.array([float(s.angular_velocity[2]) for s in imu])
+    angle = np.concatenate([[0.0], np.cumsum(0.5 * (rates[1:] + rates[:-1]) * np.diff(known))])
+    bias, variance, pose = 0.0, noise.gyro_bias_initial_sigma_radps**2, Pose2()
+    stamps, poses = [steps[0].from_ns], [(0.0, 0.0, 0.0)]
     for step in steps:
         span = seconds(step.to_ns - step.from_ns)
-        wheel.append(WheelTwist(step.to_ns, _shrunk(float(step.planar[0]) / span), _shrunk(float(step.planar[2]) / span)))
-    rated = wheels_and_gyro(wheel, imu)
-    yaw, pose = rated.poses[:, 2], Pose2()
-    poses = [(0.0, 0.0, float(yaw[0]))]
-    for k, step in enumerate(steps):
-        turn = float(yaw[k + 1] - yaw[k])
+        felt = float(np.diff(np.interp([seconds(step.from_ns - start), seconds(step.to_ns - start)], known, angle))[0])
+        variance += noise.gyro_bias_walk**2 * span
+        doubt = (float(doubted(step.planar_covariance)[2, 2]) + noise.gyro_noise**2 * span) / span**2
+        gain = variance / (variance + doubt)
+        bias += gain * ((felt - float(step.planar[2])) / span - bias)
+        variance *= 1.0 - gain
+        turn = felt - bias * span
         pose = pose @ Pose2(*_turned(step, turn), turn)
+        stamps.append(step.to_ns)
         poses.append((pose.x, pose.y, pose.yaw))
-    return Trajectory(rated.stamps_ns, np.array(poses))
-
-
-def _shrunk(rate: float) -> float:
-    return 0.0 if abs(rate) < 0.02 else rate
+    return Trajectory(np.array(stamps, dtype=np.int64), np.array(poses))
 
 
 def _turned(step: StepMotion, turn: float) -> tuple[float, float]:
