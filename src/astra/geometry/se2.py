@@ -54,5 +54,6 @@ class Pose2:
         """The pose reached by moving for one unit of time with constant body twist (dx, dy, dyaw)."""
         if abs(dyaw) < 1e-9:
             return Pose2(dx, dy, dyaw)
-        s, c = math.sin(dyaw) / dyaw, (1.0 - math.cos(dyaw)) / dyaw
+        half = math.sin(0.5 * dyaw)
+        s, c = math.sin(dyaw) / dyaw, 2.0 * half * half / dyaw  # 1 − cos would lose the digits of small turns
         return Pose2(s * dx - c * dy, c * dx + s * dy, wrap_angle(dyaw))

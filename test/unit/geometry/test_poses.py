@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from astra.geometry import BODY_FROM_OPTICAL, Pose2, Pose3, wrap_angle
@@ -30,6 +30,7 @@ def test_planar_and_spatial_composition_agree(a: Pose2, b: Pose2) -> None:
 
 
 @settings(deadline=None)
+@example(0.0, 1.0, 1.192092896e-07, 5)
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-3, 3), st.integers(2, 50))
 def test_a_constant_twist_composes_to_its_exponential(dx: float, dy: float, dyaw: float, n: int) -> None:
     pose = Pose2()
