@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from astra.core.types import CameraFrame, FloatArray, UInt8Array
+from astra.core.types import CameraFrame, Float32Array, FloatArray, UInt8Array
 from astra.datasets import Drive
 from astra.doctor.finding import Finding, Severity, graded
 from astra.geometry import Pose2, RigCamera
@@ -34,8 +34,8 @@ class FloorWitness:
 
     camera: RigCamera
     ratios: list[float] = field(default_factory=list)
-    _last: tuple[Pose2, FloatArray] | None = None  # where, and the floor from above
-    _pixels: FloatArray = field(init=False)
+    _last: tuple[Pose2, Float32Array] | None = None  # where, and the floor from above
+    _pixels: Float32Array = field(init=False)
     _ahead: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,8 +62,8 @@ class FloorWitness:
             return
         floor = seen_from_above(frame.rgb, self._pixels)
         if self._last is not None and moved is not None and abs(moved.yaw) < STRAIGHT_RAD and MOVE_M <= distance <= MOST_MOVE_M:
-            window = np.asarray(cv2.createHanningWindow((floor.shape[1], floor.shape[0]), cv2.CV_32F))
-            (across, along), sure = cv2.phaseCorrelate(self._last[1].astype(np.float32), floor.astype(np.float32), window)
+            window = cv2.createHanningWindow(floor.shape[::-1], cv2.CV_32F)
+            (across, along), sure = cv2.phaseCorrelate(self._last[1], floor, window)
             if sure >= SURE:
                 left = np.array([-self._ahead[1], self._ahead[0]])
                 seen = -CELL_M * (along * self._ahead + across * left)
@@ -88,6 +88,10 @@ def examine_ground(drive: Drive) -> Iterator[Finding]:
         yield Finding("wheels against the floor", Severity.UNKNOWN, "no camera sees the floor go by", advice)
         return
     scale = float(np.median(list(ratios.values())))
+    if scale <= 0.0:
+        advice = "swap the wheels' direction (forward is positive), or mend where the cameras look"
+        yield Finding("wheels against the floor", Severity.ERROR, "the floor goes by the other way than the wheels say", advice, round(scale, 6), "ratio")
+        return
     if len(ratios) > 1:
         what = f"the floor goes by {scale:.3f} times as fast as the wheels say, by {len(ratios)} cameras"
         advice = f"measure a straight line of some metres: multiply the wheels' radius by {scale:.2f}, or mend the height of all cameras"
@@ -99,11 +103,13 @@ def examine_ground(drive: Drive) -> Iterator[Finding]:
 
 
 def _advice(camera: RigCamera, ratio: float) -> str:
+    if ratio <= 0.0:
+        return "it looks the other way than told"
     height = float(camera.base_from_cam.translation[2])
     return f"told {height:.2f} m; {height / ratio:.2f} m would fit, or a view tilted farther {'down' if ratio > 1.0 else 'up'}"
 
 
-def floor_pixels(camera: RigCamera) -> tuple[FloatArray, FloatArray]:
+def floor_pixels(camera: RigCamera) -> tuple[Float32Array, FloatArray]:
     """Where in the picture the floor ahead of the camera lies.
 
     Returns:
@@ -114,19 +120,18 @@ def floor_pixels(camera: RigCamera) -> tuple[FloatArray, FloatArray]:
     ahead = rotation[:2, 2]
     length = float(np.linalg.norm(ahead))
     if length < 0.3 or centre[2] <= 0.05:
-        return np.zeros((0, 0, 2)), np.array([1.0, 0.0])
+        return np.zeros((0, 0, 2), np.float32), np.array([1.0, 0.0])
     ahead = ahead / length
     forth, left = np.meshgrid(np.arange(0.2, FAR_M, CELL_M), np.arange(-HALF_WIDTH_M, HALF_WIDTH_M, CELL_M), indexing="ij")
     points = np.zeros((*forth.shape, 3))
     points[..., :2] = centre[:2] + forth[..., None] * ahead + left[..., None] * np.array([-ahead[1], ahead[0]])
     pixels, inside = camera.model.project(((points - centre) @ rotation).reshape(-1, 3))
     whole = np.flatnonzero(inside.reshape(forth.shape).all(axis=1))
-    return pixels.reshape(*forth.shape, 2)[whole], ahead
+    return pixels.reshape(*forth.shape, 2)[whole].astype(np.float32), ahead
 
 
-def seen_from_above(rgb: UInt8Array, pixels: FloatArray) -> FloatArray:
+def seen_from_above(rgb: UInt8Array, pixels: Float32Array) -> Float32Array:
     """The floor's texture (R, C) by the pixels (R, C, 2) of its cells: grey, without slow changes of brightness."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    floor = np.asarray(cv2.remap(grey, pixels[..., 0].astype(np.float32), pixels[..., 1].astype(np.float32), cv2.INTER_LINEAR), np.float32)
-    out: FloatArray = floor - np.asarray(cv2.GaussianBlur(floor, (0, 0), 6.0))
-    return out
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)
+    floor = np.asarray(cv2.remap(grey, pixels, None, cv2.INTER_LINEAR), np.float32)
+    return floor - np.asarray(cv2.GaussianBlur(floor, (0, 0), 6.0), np.float32)

@@ -118,13 +118,13 @@ def forbidden(x: float, y: float, masks: Sequence[FilterMask]) -> bool:
     return any(mask.kind is MaskKind.KEEP_OUT and bool(mask.at(point)[0] >= LETHAL) for mask in masks)
 
 
-def closed_edges(topomap: TopoMap, masks: Sequence[FilterMask], robot_width_m: float) -> frozenset[tuple[int, int]]:
-    """The edges (pairs of node ids) that keep-out zones close: somewhere along them, zones cover all the room on either side.
+def closed_edges(topomap: TopoMap, masks: Sequence[FilterMask], room_m: float) -> frozenset[tuple[int, int]]:
+    """The edges (pairs of node ids) that keep-out zones close: somewhere along them, no lane of `room_m` is left between zones and sides.
 
     Args:
         topomap: in the masks' frame.
         masks: those of other kinds are left out.
-        robot_width_m: what of an edge's width the robot needs; an edge of unknown width is as wide as that.
+        room_m: the robot's width and what it keeps to either side; an edge of unknown or smaller width is taken to be as wide as that.
     """
     zones = [mask for mask in masks if mask.kind is MaskKind.KEEP_OUT]
     step_m = 0.5 * min((mask.resolution_m for mask in zones), default=1.0)
@@ -133,12 +133,14 @@ def closed_edges(topomap: TopoMap, masks: Sequence[FilterMask], robot_width_m: f
         a, b = (topomap.nodes[node].map_from_base.translation[:2] for node in (edge.a, edge.b))
         along = b - a
         length_m = float(np.linalg.norm(along))
-        count = math.ceil(length_m / step_m) + 1
-        aside = np.array([-along[1], along[0]]) / max(length_m, 1e-9)
-        room_m = max(0.5 * (edge.width_m - robot_width_m), 0.0) if math.isfinite(edge.width_m) else 0.0
-        points = a + np.linspace(0.0, 1.0, count)[:, None, None] * along + np.linspace(-room_m, room_m, 9)[:, None] * aside
+        left = np.array([-along[1], along[0]]) / max(length_m, 1e-9)
+        half_m = 0.5 * max(room_m, edge.width_m if math.isfinite(edge.width_m) else 0.0)
+        ways, sides = (np.linspace(low, high, math.ceil(size / step_m) + 1) for low, high, size in ((0.0, 1.0, length_m), (-half_m, half_m, 2.0 * half_m)))
+        points = a + ways[:, None, None] * along + sides[:, None] * left
         shut = np.any([mask.at(points) >= LETHAL for mask in zones], axis=0)
-        if shut.all(axis=1).any():
+        lane = min(math.ceil(room_m / step_m) + 1, len(sides))
+        lanes: BoolArray = np.lib.stride_tricks.sliding_window_view(shut, lane, axis=1)  # (along, aside, lane)
+        if bool(np.any(np.all(np.any(lanes, axis=2), axis=1))):
             closed.add((edge.a, edge.b))
     return frozenset(closed)
 

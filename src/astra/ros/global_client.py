@@ -37,10 +37,14 @@ class GlobalClient:
         routes: what they cost.
         timeout_s: for an answer.
         masks: of the map; routes lead around their keep-out zones.
+        room_m: what a route needs between a zone and whatever is on its other side.
     """
 
-    def __init__(self, node: AstraLifecycleNode, watch: RobotWatch, routes: RouteConfig, timeout_s: float, masks: Sequence[FilterMask] = ()) -> None:
-        self._node, self._watch, self._routes, self._timeout_s, self._masks = node, watch, routes, timeout_s, tuple(masks)
+    def __init__(
+        self, node: AstraLifecycleNode, watch: RobotWatch, routes: RouteConfig, timeout_s: float, masks: Sequence[FilterMask] = (), room_m: float = 0.0
+    ) -> None:
+        self._node, self._watch, self._routes, self._timeout_s = node, watch, routes, timeout_s
+        self._masks, self._room_m = tuple(masks), max(room_m, routes.min_width_m)
         self._closed: frozenset[tuple[int, int]] = frozenset()  # edges in keep-out zones
         self._find = node.create_client(FindTarget, "astra/find_target")
         self._graph = node.create_client(GetGraph, "astra/get_graph")
@@ -63,7 +67,7 @@ class GlobalClient:
             except BadInputError as error:
                 post(MapMissing(str(error), final=True))
                 return
-            self._closed = closed_edges(self.topomap, self._masks, self._routes.min_width_m)
+            self._closed = closed_edges(self.topomap, self._masks, self._room_m)
             post(self._check(goal))
 
         if self._graph.service_is_ready():

@@ -36,6 +36,11 @@ def test_wheels_that_count_wrongly_are_found(record: Record, counts: float) -> N
     assert finding.severity is Severity.WARNING and finding.value == pytest.approx(abs(1.0 / counts - 1.0), abs=0.04)
 
 
+def test_wheels_that_count_backwards_are_found(record: Record) -> None:
+    finding = found(record, true=camera(), wheel=-1.0)["wheels against the floor"]
+    assert finding.severity is Severity.ERROR and "the other way" in finding.what
+
+
 @pytest.mark.parametrize(("told", "word"), [(tilted(height_m=0.8), "m would fit"), (tilted(pitch_deg=6.0), "tilted farther up")])
 def test_a_camera_that_hangs_otherwise_is_found(record: Record, told: RigCamera, word: str) -> None:
     finding = found(record, true=camera(), told=told)["floor seen by front"]

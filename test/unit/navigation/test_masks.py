@@ -36,9 +36,9 @@ def test_a_route_leads_around_a_zone_that_lies_across_an_edge() -> None:
         plan_route(topomap, start, goal, blocked=closed)
 
 
-@pytest.mark.parametrize(("width_m", "shut"), [(2.0, False), (1.0, True), (float("nan"), True)])
+@pytest.mark.parametrize(("width_m", "shut"), [(2.0, False), (1.5, True), (1.0, True), (float("nan"), True)])
 def test_a_zone_that_leaves_room_beside_it_closes_no_edge(width_m: float, shut: bool) -> None:
-    """The zone reaches 0.4 m to the left of the edge and far to its right: a robot of 0.5 m passes where 2 m are free, not where 1 m is."""
+    """The zone reaches 0.4 m to the left of the edge and far to its right: 0.5 m pass where the edge reaches 1 m there, not where 0.75 m."""
     assert ((0, 1) in closed_edges(square(width_m), [zone(1.5, -2.0, 1.0, 2.4)], ROBOT_M)) is shut
 
 

@@ -42,6 +42,7 @@ class NavigatorConfig:
     serve_compute_path: bool = field(default=True, metadata={"help": "serve nav2_msgs/ComputePathToPose; false beside planner_server"})
     subscribe_goal_pose: bool = field(default=True, metadata={"help": "take goals from RViz's goal_pose; false beside bt_navigator"})
     keepout_mask: str = field(default="", metadata={"help": "a map_server YAML, in the map's frame: routes lead around its occupied cells"})
+    keepout_room: float = field(default=0.5, metadata={"help": "what a route needs beside such cells: the robot's width and some air [m]"})
     tick_hz: float = field(default=10.0, metadata={"help": "steps of the mission per second [Hz]"})
     feedback_period_s: float = field(default=0.5, metadata={"help": "between feedback messages and subgoals [s]"})
     subgoal_ahead_m: float = field(default=3.0, metadata={"help": "how far ahead on the route astra/subgoal lies [m]"})
@@ -52,6 +53,7 @@ class NavigatorConfig:
 
     def __post_init__(self) -> None:
         require(1.0 <= self.tick_hz <= 50.0, "tick_hz", self.tick_hz, "1 … 50 Hz")
+        require(0.0 < self.keepout_room < 10.0, "keepout_room", self.keepout_room, "between 0 and 10 m")
         for name in ("feedback_period_s", "subgoal_ahead_m"):
             value = getattr(self, name)
             require(math.isfinite(value) and value > 0.0, name, value, "> 0")
@@ -91,7 +93,7 @@ class AstraNavigator(node.AstraLifecycleNode):
         self._watch = RobotWatch(self, config.watch)
         self._motions = Motions(self, config.motions, self._watch.heartbeats)
         masks = [load_mask(MaskKind.KEEP_OUT, FilePath(config.keepout_mask))] if config.keepout_mask else []
-        self._global = GlobalClient(self, self._watch, config.route, config.mission.search_timeout_s, masks)
+        self._global = GlobalClient(self, self._watch, config.route, config.mission.search_timeout_s, masks, config.keepout_room)
         self._subgoal = self.create_publisher(PoseStamped, "astra/subgoal", qos.RELIABLE)
         self._route = self.create_publisher(Path, "astra/route", qos.LATCHED)
         self._servers: list[TickedActionServer] = []
